@@ -1,0 +1,117 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type { Owner } from '../auth/owner.ts'
+import { NotFound, Unprocessable } from '../errors.ts'
+import type { Services } from '../services.ts'
+import { body, optional, text } from './schemas.ts'
+import { getVisibleOrganization } from './visible-accounts.ts'
+
+/** Letters of package names, `*` and `?`; no brackets: a pattern must not be able to keep the processor busy. */
+const Pattern = Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\w@/.:+~?*-]+$' })
+const Patterns = Type.Array(Pattern, { maxItems: 100 })
+const AttachmentBody = body({ upstream: text(255, 1), include: optional(Patterns), exclude: optional(Patterns) })
+const AttachmentsBody = Type.Array(Type.Union([text(255, 1), AttachmentBody]), { maxItems: 50 })
+const AttachmentSchema = Type.Object({
+  upstream: Type.String(),
+  include: Type.Array(Type.String()),
+  exclude: Type.Array(Type.String()),
+})
+const Parameters = Type.Object({ org: Type.String(), type: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }) })
+const forOwners = { config: { access: 'owner', scope: 'organization' } } as const
+
+type Attachment = Type.Static<typeof AttachmentSchema>
+
+/**
+ * The upstreams that an organization attaches, per type and in the order in which they are asked; always read and
+ * written as a whole (pull-through.md §7).
+ */
+export const attachments: FastifyPluginAsyncTypebox = async (app) => {
+  const { services } = app
+
+  app.get(
+    '/orgs/:org/upstreams/:type',
+    { ...forOwners, schema: { params: Parameters, response: { 200: Type.Array(AttachmentSchema) } } },
+    async (request) => {
+      const organization = await getVisibleOrganization(request, request.params.org)
+      return list(services, organization, request.params.type)
+    },
+  )
+
+  app.put(
+    '/orgs/:org/upstreams/:type',
+    {
+      ...forOwners,
+      schema: { params: Parameters, body: AttachmentsBody, response: { 200: Type.Array(AttachmentSchema) } },
+    },
+    async (request) => {
+      const { type } = request.params
+      const organization = await getVisibleOrganization(request, request.params.org)
+      const wanted = request.body.map((element) =>
+        typeof element === 'string'
+          ? { upstream: element, include: [], exclude: [] }
+          : { upstream: element.upstream, include: element.include ?? [], exclude: element.exclude ?? [] },
+      )
+      await replace(services, organization, type, await check(request, type, wanted))
+      services.upstream.attachmentsChanged(organization.id, type)
+      return list(services, organization, type)
+    },
+  )
+}
+
+async function list({ models }: Services, organization: Owner, type: string): Promise<Attachment[]> {
+  const rows = await models.upstreamAttachment.findAll({
+    where: { orgId: organization.id, type },
+    order: [['position', 'ASC']],
+  })
+  const upstreams = await models.upstream.findAll({ where: { id: rows.map((row) => row.upstreamId) } })
+  return rows.map((row) => ({
+    upstream: upstreams.find(({ id }) => id === row.upstreamId)?.name ?? '',
+    include: JSON.parse(row.include) as string[],
+    exclude: JSON.parse(row.exclude) as string[],
+  }))
+}
+
+/** Unprocessable for what cannot be attached; an upstream that the caller may not read is like an unknown one. */
+async function check(request: FastifyRequest, type: string, wanted: Attachment[]) {
+  const { upstream, accounts, permissions } = request.server.services
+  const rows: { upstreamId: number; include: string; exclude: string }[] = []
+  for (const { upstream: name, include, exclude } of wanted) {
+    const found = upstream.find(name)
+    const mirror = found === null ? null : await accounts.findById(found.owner.id)
+    if (found === null || mirror === null || (await permissions.accessMode(request.doer, mirror)) < 1) {
+      throw new Unprocessable(`[Upstream]: ${name} is not known`)
+    }
+    if (found.settings.type !== type) {
+      throw new Unprocessable(`[Upstream]: ${name} has packages of type ${found.settings.type}, not ${type}`)
+    }
+    if (rows.some(({ upstreamId }) => upstreamId === found.id)) {
+      throw new Unprocessable(`[Upstream]: ${name} is listed twice`)
+    }
+    for (const pattern of [...include, ...exclude]) {
+      // More of them make some names take very long to compare.
+      if ((pattern.match(/\*+/g) ?? []).length > 3)
+        throw new Unprocessable(`[Include]: ${pattern} has more than three *`)
+    }
+    rows.push({ upstreamId: found.id, include: JSON.stringify(include), exclude: JSON.stringify(exclude) })
+  }
+  return rows
+}
+
+async function replace(
+  { db, models }: Services,
+  organization: Owner,
+  type: string,
+  rows: { upstreamId: number; include: string; exclude: string }[],
+): Promise<void> {
+  const orgId = organization.id
+  await db.inTransaction(async (transaction) => {
+    // The lock keeps two lists that are written at once from becoming one.
+    const row = await models.user.findByPk(orgId, { lock: transaction.LOCK.UPDATE, transaction })
+    if (row === null) throw new NotFound('organization', organization.name)
+    await models.upstreamAttachment.destroy({ where: { orgId, type }, transaction })
+    await models.upstreamAttachment.bulkCreate(
+      rows.map((attachment, position) => ({ ...attachment, orgId, type, position })),
+      { transaction },
+    )
+  })
+}

@@ -1,0 +1,73 @@
+import { type Static, Type } from 'typebox'
+import type { Doer } from '../auth/authenticator.ts'
+import type { PackageDescriptor } from '../packages/package-info.ts'
+import type { Services } from '../services.ts'
+import { ghost, toUserJson, UserSchema } from './accounts-json.ts'
+import { formatTime, formatTimeOrNever } from './time.ts'
+
+/** Gitea's Package, which is a version (rest-api.md §3), and whether it is cached (pull-through.md §1.3). */
+export const PackageSchema = Type.Object({
+  id: Type.Integer(),
+  owner: UserSchema,
+  repository: Type.Null(),
+  creator: UserSchema,
+  type: Type.String(),
+  name: Type.String(),
+  version: Type.String(),
+  html_url: Type.String(),
+  created_at: Type.String(),
+  origin: Type.Enum(['hosted', 'cached']),
+  upstream: Type.Union([Type.String(), Type.Null()]),
+  last_downloaded_at: Type.String(),
+})
+
+/** Gitea's PackageFile. */
+export const PackageFileSchema = Type.Object({
+  id: Type.Integer(),
+  size: Type.Integer(),
+  name: Type.String(),
+  md5: Type.String(),
+  sha1: Type.String(),
+  sha256: Type.String(),
+  sha512: Type.String(),
+})
+
+/** A version as the viewer may see it. Cached ones have nobody as creator, and the upstream that they came from. */
+export function toPackageJson(
+  { config, upstream }: Services,
+  { owner, creator, package: row, version }: PackageDescriptor,
+  viewer: Doer,
+): Static<typeof PackageSchema> {
+  const isCached = owner.kind === 'mirror'
+  const path = [owner.name, '-', 'packages', row.type, row.name.toLowerCase(), version.version.toLowerCase()]
+  return {
+    id: version.id,
+    owner: toUserJson(owner, viewer, config.baseUrl),
+    repository: null,
+    creator: toUserJson(creator ?? ghost, viewer, config.baseUrl),
+    type: row.type,
+    name: row.name,
+    version: version.version,
+    html_url: `${config.baseUrl}/${path.map(encodeURIComponent).join('/')}`,
+    created_at: formatTime(version.createdAt),
+    origin: isCached ? 'cached' : 'hosted',
+    upstream: isCached ? (upstream.forOwner(owner.id, row.type)?.settings.name ?? null) : null,
+    last_downloaded_at: formatTimeOrNever(version.lastDownloadedAt),
+  }
+}
+
+/** A file of a version. */
+export function toPackageFileJson({
+  file,
+  blob,
+}: PackageDescriptor['files'][number]): Static<typeof PackageFileSchema> {
+  return {
+    id: file.id,
+    size: blob.size,
+    name: file.name,
+    md5: blob.hashMd5,
+    sha1: blob.hashSha1,
+    sha256: blob.hashSha256,
+    sha512: blob.hashSha512,
+  }
+}

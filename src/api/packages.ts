@@ -1,0 +1,176 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Invalid, NotFound, Unauthenticated } from '../errors.ts'
+import { type Paging, pagingParameters, readPaging, setPagingHeaders } from '../http/pagination.ts'
+import type { PackageDescriptor, PackageRow, VersionRow } from '../packages/package-info.ts'
+import type { SearchQuery } from '../packages/package-search.ts'
+import { PackageFileSchema, PackageSchema, toPackageFileJson, toPackageJson } from './package-json.ts'
+import { SearchText } from './schemas.ts'
+
+const OwnerParameters = Type.Object({ owner: Type.String() })
+const PackageParameters = Type.Object({ owner: Type.String(), type: Type.String(), name: Type.String() })
+const VersionParameters = Type.Object({
+  owner: Type.String(),
+  type: Type.String(),
+  name: Type.String(),
+  version: Type.String(),
+})
+const Origin = Type.Enum(['hosted', 'cached'])
+const read = { config: { access: 'read' } } as const
+const write = { config: { access: 'write' } } as const
+const remove = { config: { access: 'remove' } } as const
+
+/** What owners have (rest-api.md §3). Nobody anonymous gets in, not even to public owners. */
+export const packages: FastifyPluginAsyncTypebox = async (app) => {
+  const { services } = app
+  const { removal } = services.packages
+
+  app.addHook('onRequest', async (request) => {
+    if (request.doer.user === null) throw new Unauthenticated('token is required', 'access')
+    const params = request.params as { owner: string; type?: string; name?: string }
+    const owner = await services.accounts.find(params.owner)
+    if (owner === null) throw new NotFound('owner', params.owner)
+    request.target = { owner, type: params.type ?? '', name: params.name ?? null }
+  })
+
+  app.get(
+    '/packages/:owner',
+    {
+      ...read,
+      schema: {
+        params: OwnerParameters,
+        querystring: Type.Object({
+          ...pagingParameters,
+          type: Type.Optional(SearchText),
+          q: Type.Optional(SearchText),
+          origin: Type.Optional(Origin),
+        }),
+        response: { 200: Type.Array(PackageSchema) },
+      },
+    },
+    async (request, reply) => {
+      const { type = '', q = '', origin } = request.query
+      const { owner } = request.target!
+      const paging = readPaging(request.query)
+      if (origin !== undefined && origin !== (owner.kind === 'mirror' ? 'cached' : 'hosted')) {
+        setPagingHeaders(request, reply, paging, 0)
+        return []
+      }
+      return sendVersions(request, reply, paging, { ownerId: owner.id, type: type === 'all' ? '' : type, q })
+    },
+  )
+
+  app.get(
+    '/packages/:owner/:type/:name',
+    {
+      ...read,
+      schema: {
+        params: PackageParameters,
+        querystring: Type.Object(pagingParameters),
+        response: { 200: Type.Array(PackageSchema) },
+      },
+    },
+    async (request, reply) => {
+      const { id } = await getPackage(request)
+      const paging = readPaging(request.query)
+      return sendVersions(request, reply, paging, { ownerId: request.target!.owner.id, packageId: id })
+    },
+  )
+
+  app.delete(
+    '/packages/:owner/:type/:name',
+    { ...remove, schema: { params: PackageParameters } },
+    async (request, reply) => {
+      const { owner } = request.target!
+      const row = await getPackage(request)
+      const upstream = owner.kind === 'mirror' ? services.upstream.forOwner(owner.id, row.type) : null
+      if (upstream === null) await removal.removePackage({ owner, package: row }, request.doer.user)
+      else await services.upstream.purge(upstream.settings.name, row.name)
+      return reply.code(204).send()
+    },
+  )
+
+  app.get(
+    '/packages/:owner/:type/:name/-/latest',
+    { ...read, schema: { params: PackageParameters, response: { 200: PackageSchema } } },
+    async (request) => {
+      const { owner, type, name } = request.target!
+      const latest = await services.packages.lookup.latest(owner.id, type, name!)
+      return toPackageJson(services, await describe(request, latest), request.doer)
+    },
+  )
+
+  app.post(
+    '/packages/:owner/:type/:name/-/link/:repository',
+    { ...write, schema: { params: Type.Object({ ...PackageParameters.properties, repository: Type.String() }) } },
+    async (request) => {
+      await getPackage(request)
+      // There are no repositories, so none is found.
+      throw new NotFound('repository', request.params.repository)
+    },
+  )
+
+  app.post(
+    '/packages/:owner/:type/:name/-/unlink',
+    { ...write, schema: { params: PackageParameters } },
+    async (request) => {
+      await getPackage(request)
+      throw new Invalid('the package is not linked to a repository', 'package')
+    },
+  )
+
+  app.get(
+    '/packages/:owner/:type/:name/:version',
+    { ...read, schema: { params: VersionParameters, response: { 200: PackageSchema } } },
+    async (request) => {
+      const descriptor = await getVersion(request, request.params.version)
+      return toPackageJson(services, descriptor, request.doer)
+    },
+  )
+
+  app.delete(
+    '/packages/:owner/:type/:name/:version',
+    { ...remove, schema: { params: VersionParameters } },
+    async (request, reply) => {
+      await removal.removePackageVersion(await getVersion(request, request.params.version), request.doer.user)
+      return reply.code(204).send()
+    },
+  )
+
+  app.get(
+    '/packages/:owner/:type/:name/:version/files',
+    { ...read, schema: { params: VersionParameters, response: { 200: Type.Array(PackageFileSchema) } } },
+    async (request) => (await getVersion(request, request.params.version)).files.map(toPackageFileJson),
+  )
+}
+
+async function sendVersions(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  paging: Paging,
+  query: Omit<SearchQuery, 'page' | 'limit'>,
+) {
+  const { services } = request.server
+  const { lookup } = services.packages
+  const { total, versionIds } = await lookup.search({ ...query, page: paging.page, limit: paging.limit })
+  setPagingHeaders(request, reply, paging, total)
+  return (await lookup.describe(versionIds)).map((descriptor) => toPackageJson(services, descriptor, request.doer))
+}
+
+async function getPackage({ server, target }: FastifyRequest): Promise<PackageRow> {
+  const { owner, type, name } = target!
+  const row = await server.services.packages.lookup.findPackage(owner.id, type, name!)
+  if (row === null) throw new NotFound('package', name!)
+  return row
+}
+
+async function getVersion(request: FastifyRequest, version: string): Promise<PackageDescriptor> {
+  const { owner, type, name } = request.target!
+  return describe(request, await request.server.services.packages.lookup.findVersion(owner.id, type, name!, version))
+}
+
+async function describe({ server, target }: FastifyRequest, row: VersionRow | null): Promise<PackageDescriptor> {
+  const [descriptor] = row === null ? [] : await server.services.packages.lookup.describe([row.id])
+  if (descriptor === undefined) throw new NotFound('package', target!.name!)
+  return descriptor
+}

@@ -1,0 +1,81 @@
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import { MethodNotAllowed } from '../errors.ts'
+import { body, optional, text } from './schemas.ts'
+
+const UpstreamSchema = Type.Object({
+  name: Type.String(),
+  type: Type.String(),
+  owner: Type.String(),
+  url: Type.String(),
+  mode: Type.Enum(['online', 'offline', 'blocked']),
+  origins: Type.Array(Type.Object({ origin: Type.String(), state: Type.String() })),
+})
+const UpstreamParameters = Type.Object({ upstream: Type.String() })
+const PackageBody = optional(body({ name: optional(text(512, 1)) }))
+const forAdmins = { config: { access: 'admin', scope: 'admin' } } as const
+
+/** Upstreams at work: administrators look, switch, invalidate and purge; what they are their files say. */
+export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
+  const { upstream } = app.services
+
+  app.get('/admin/upstreams', { ...forAdmins, schema: { response: { 200: Type.Array(UpstreamSchema) } } }, async () =>
+    upstream.list(),
+  )
+
+  app.get(
+    '/admin/upstreams/:upstream',
+    { ...forAdmins, schema: { params: UpstreamParameters, response: { 200: UpstreamSchema } } },
+    async (request) => upstream.get(request.params.upstream),
+  )
+
+  app.post(
+    '/admin/upstreams/:upstream/mode',
+    {
+      ...forAdmins,
+      schema: {
+        params: UpstreamParameters,
+        body: body({ mode: Type.Enum(['online', 'offline', 'blocked']) }),
+        response: { 200: UpstreamSchema },
+      },
+    },
+    async (request) => {
+      await upstream.setMode(request.params.upstream, request.body.mode)
+      return upstream.get(request.params.upstream)
+    },
+  )
+
+  app.post(
+    '/admin/upstreams/:upstream/invalidate',
+    { ...forAdmins, schema: { params: UpstreamParameters, body: PackageBody } },
+    async (request, reply) => {
+      await upstream.invalidate(request.params.upstream, request.body?.name ?? undefined)
+      return reply.code(204).send()
+    },
+  )
+
+  app.post(
+    '/admin/upstreams/:upstream/purge',
+    { ...forAdmins, schema: { params: UpstreamParameters, body: PackageBody } },
+    async (request, reply) => {
+      await upstream.purge(request.params.upstream, request.body?.name ?? undefined)
+      return reply.code(204).send()
+    },
+  )
+
+  for (const [method, url] of [
+    ['POST', '/admin/upstreams'],
+    ['PUT', '/admin/upstreams/:upstream'],
+    ['PATCH', '/admin/upstreams/:upstream'],
+    ['DELETE', '/admin/upstreams/:upstream'],
+  ] as const) {
+    app.route({
+      ...forAdmins,
+      method,
+      url,
+      handler: async (_request, reply) => {
+        reply.header('allow', 'GET, HEAD')
+        throw new MethodNotAllowed('upstreams are declared in their YAML files and change with these at the next start')
+      },
+    })
+  }
+}

@@ -1,0 +1,17 @@
+import type { Owner } from './owner.ts'
+import type { Scopes } from './scopes.ts'
+
+/** Who asks, and what the credentials allow. */
+export interface Doer {
+  /** Null: anonymous. */
+  readonly user: Owner | null
+  /** Null: a password sign-in, unrestricted, or anonymous. */
+  readonly scopes: Scopes | null
+  /** How the credentials came; Bearer and `token` are one. */
+  readonly via: 'anonymous' | 'basic' | 'bearer'
+  /** The access token used, wherever it stood. */
+  readonly tokenId: number | null
+}
+
+/** Nobody in particular. */
+export const anonymous: Doer = Object.freeze({ user: null, scopes: null, via: 'anonymous', tokenId: null })

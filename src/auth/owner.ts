@@ -1,0 +1,58 @@
+import type { User, Visibility } from '../models/user.ts'
+
+export type { Visibility } from '../models/user.ts'
+
+/** A user, an organization or a mirror as everything above the database sees it: frozen, without the password. */
+export interface Owner {
+  readonly id: number
+  readonly kind: 'user' | 'organization' | 'mirror'
+  readonly name: string
+  readonly lowerName: string
+  readonly fullName: string
+  readonly email: string
+  readonly visibility: Visibility
+  readonly isAdmin: boolean
+  readonly isActive: boolean
+  readonly isRestricted: boolean
+  readonly prohibitLogin: boolean
+  readonly mustChangePassword: boolean
+  readonly allowCreateOrganization: boolean
+  readonly description: string
+  readonly website: string
+  readonly location: string
+  /** Ms since the epoch. */
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** 0: never. */
+  readonly lastLoginAt: number
+}
+
+/** The public part of a row. */
+export function toOwner(row: User): Owner {
+  return Object.freeze({
+    id: row.id,
+    kind: row.kind,
+    name: row.name,
+    lowerName: row.lowerName,
+    fullName: row.fullName,
+    email: row.email,
+    visibility: row.visibility,
+    isAdmin: row.isAdmin,
+    isActive: row.isActive,
+    isRestricted: row.isRestricted,
+    prohibitLogin: row.prohibitLogin,
+    mustChangePassword: row.mustChangePassword,
+    allowCreateOrganization: row.allowCreateOrganization,
+    description: row.description,
+    website: row.website,
+    location: row.location,
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    lastLoginAt: row.lastLoginAt,
+  })
+}
+
+/** Whether a user may not sign in now, whatever the credentials (rest-api.md §1). */
+export function isBlocked(user: Owner): boolean {
+  return user.kind !== 'user' || !user.isActive || user.prohibitLogin
+}

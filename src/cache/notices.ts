@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto'
+import type { RedisClientType } from '@keyv/redis'
+
+const CHANNEL = 'entrepot:notices'
+
+type Listener = (key: string) => void
+
+/**
+ * Short messages between the parts of one process and, with Redis, between replicas: "this changed, forget it".
+ * Delivery is best effort; whoever listens must also be right, later, without it.
+ */
+export class Notices {
+  readonly #listeners = new Map<string, Listener>()
+  readonly #onGap: (() => void)[] = []
+  readonly #self = randomUUID()
+  #publisher: RedisClientType | null = null
+  #subscriber: RedisClientType | null = null
+
+  /** One listener per topic, called for notices of other replicas only. */
+  subscribe(topic: string, listener: Listener): void {
+    if (this.#listeners.has(topic)) throw new Error(`two listeners for ${topic}`)
+    this.#listeners.set(topic, listener)
+  }
+
+  /** Called when notices may have been missed: whoever keeps what they guard forgets all of it. */
+  onGap(listener: () => void): void {
+    this.#onGap.push(listener)
+  }
+
+  /** Tells the other replicas; never throws and never waits. */
+  publish(topic: string, key: string): void {
+    this.#publisher?.publish(CHANNEL, JSON.stringify([this.#self, topic, key])).catch(() => {})
+  }
+
+  /** Connects to Redis. While Redis is away notices are lost; at each reconnection the listeners of `onGap` hear of it. */
+  async connect(url: string, onError: (error: Error) => void): Promise<void> {
+    // Loaded when it is configured only: it costs a tenth of the start.
+    const { createClient } = await import('@keyv/redis')
+    const publisher = createClient({ url, socket: { connectTimeout: 5_000 }, disableOfflineQueue: true })
+    const subscriber = publisher.duplicate()
+    for (const client of [publisher, subscriber]) client.on('error', onError)
+    let connected = false
+    subscriber.on('ready', () => {
+      if (connected) for (const listener of this.#onGap) listener()
+      connected = true
+    })
+    await Promise.all([publisher.connect(), subscriber.connect()])
+    await subscriber.subscribe(CHANNEL, (message) => this.#receive(message))
+    this.#publisher = publisher as RedisClientType
+    this.#subscriber = subscriber as RedisClientType
+  }
+
+  close(): void {
+    this.#publisher?.destroy()
+    this.#subscriber?.destroy()
+    this.#publisher = null
+    this.#subscriber = null
+  }
+
+  #receive(message: string): void {
+    const [from, topic, key] = JSON.parse(message) as [string, string, string]
+    if (from !== this.#self) this.#listeners.get(topic)?.(key)
+  }
+}

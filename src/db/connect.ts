@@ -1,0 +1,109 @@
+import { mkdir } from 'node:fs/promises'
+import { dirname, isAbsolute, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as sqliteModule from '@appthreat/sqlite3'
+import { type Options, Sequelize, Transaction } from 'sequelize'
+
+const RETRIES = 5
+
+/** One database, SQLite or MySQL/MariaDB. `queries` counts every statement sent, for metrics and tests. */
+export class Database {
+  readonly sequelize: Sequelize
+  readonly dialect: 'sqlite' | 'mysql'
+  queries = 0
+  #turn: Promise<void> = Promise.resolve()
+
+  constructor(url: string) {
+    const options: Options = {
+      logging: () => {
+        this.queries += 1
+      },
+      define: { timestamps: false, underscored: true, freezeTableName: true },
+    }
+    if (url.startsWith('sqlite:')) {
+      this.dialect = 'sqlite'
+      this.sequelize = new Sequelize({
+        ...options,
+        dialect: 'sqlite',
+        storage: sqlitePath(url),
+        dialectModule: (sqliteModule as unknown as { default: object }).default,
+      })
+    } else {
+      this.dialect = 'mysql'
+      this.sequelize = new Sequelize(url, {
+        ...options,
+        dialect: 'mysql',
+        timezone: '+00:00',
+        pool: { max: 20, acquire: 15_000, idle: 30_000 },
+        dialectOptions: { connectTimeout: 5_000, charset: 'utf8mb4_bin' },
+      })
+    }
+  }
+
+  /** Opens the database; for SQLite makes its folder and sets WAL, so that readers never wait for the writer. */
+  async open(): Promise<void> {
+    if (this.dialect === 'sqlite') {
+      const { storage = '' } = (this.sequelize as unknown as { options: { storage?: string } }).options
+      if (storage !== ':memory:') await mkdir(dirname(storage), { recursive: true })
+      await this.sequelize.query('PRAGMA journal_mode = WAL')
+    }
+    await this.check()
+  }
+
+  /** Throws when the database does not answer. */
+  async check(): Promise<void> {
+    await this.sequelize.query('SELECT 1')
+  }
+
+  /**
+   * Runs `work` in one transaction and commits. A deadlock, a busy database or a unique constraint that another
+   * request won is retried from the start with fresh reads, so `work` must do nothing that cannot be done twice.
+   */
+  async inTransaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await (this.dialect === 'sqlite'
+          ? this.#inTurn(() => this.sequelize.transaction({ type: Transaction.TYPES.IMMEDIATE }, work))
+          : this.sequelize.transaction(READ_COMMITTED, work))
+      } catch (error) {
+        if (attempt >= RETRIES || !isRetriable(error)) throw error
+        await sleep(Math.random() * 25 * 2 ** attempt)
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#turn
+    await this.sequelize.close()
+  }
+
+  /** SQLite has one writer: queueing here is fair, waiting for its lock is not and ends in SQLITE_BUSY. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.then(
+      () => {},
+      () => {},
+    )
+    return result
+  }
+}
+
+// Under REPEATABLE READ a retry's locking reads take gap locks that make parallel first uploads of one package deadlock.
+const READ_COMMITTED = { isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED }
+
+function sqlitePath(url: string): string {
+  const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '')
+  if (path === ':memory:') throw new Error('database.url: sqlite::memory: is not supported, give a file')
+  return isAbsolute(path) ? path : resolve(path)
+}
+
+function isRetriable(error: unknown): boolean {
+  const { name, parent, original } = error as {
+    name?: string
+    parent?: { code?: string }
+    original?: { code?: string }
+  }
+  if (name === 'SequelizeUniqueConstraintError') return true
+  const code = parent?.code ?? original?.code ?? ''
+  return ['SQLITE_BUSY', 'SQLITE_LOCKED', 'ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_CHECKREAD'].includes(code)
+}

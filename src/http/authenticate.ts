@@ -1,0 +1,18 @@
+import fp from 'fastify-plugin'
+import { anonymous } from '../auth/authenticator.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** A login: whoever has only a revoked token must be able to get another, and clients send the old one along. */
+    ignoresCredentials?: boolean
+  }
+}
+
+/** Fills `request.doer` from the Authorization header; unusable credentials are refused even where none are needed. */
+export const authenticate = fp(async (app) => {
+  app.addHook('onRequest', async (request) => {
+    request.doer = request.routeOptions.config.ignoresCredentials
+      ? anonymous
+      : await app.services.authenticator.authenticate(request.headers.authorization)
+  })
+})

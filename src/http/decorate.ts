@@ -1,0 +1,31 @@
+import fp from 'fastify-plugin'
+import type { Owner } from '../auth/accounts.ts'
+import type { Doer } from '../auth/authenticator.ts'
+import type { Services } from '../services.ts'
+
+/** What a package route is about, parsed once; the guard and the handler read the same object (security.md S32). */
+export interface Target {
+  readonly owner: Owner
+  readonly type: string
+  /** The package's name in its normal form; null on routes that name none. */
+  readonly name: string | null
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly services: Services
+  }
+  interface FastifyRequest {
+    /** Who asks; set before any guard or handler runs. */
+    doer: Doer
+    /** Set on package routes only. */
+    target: Target | null
+  }
+}
+
+/** Gives every scope the services, and every request its slots. */
+export const decorate = fp<{ services: Services }>(async (app, { services }) => {
+  app.decorate('services', services)
+  app.decorateRequest('doer', null as unknown as Doer)
+  app.decorateRequest('target', null)
+})

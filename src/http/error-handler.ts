@@ -1,0 +1,57 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { InsufficientStorage, Invalid, RegistryError, TooLarge, UpstreamUnavailable } from '../errors.ts'
+import { cacheControl } from './cache-control.ts'
+import { loggedPath } from './observe.ts'
+
+/** What an ecosystem's clients understand of an error. */
+export interface RenderedError {
+  status: number
+  headers?: Record<string, string>
+  /** An object is sent as JSON. */
+  body: string | object
+  contentType?: string
+}
+
+/** Turns an error into the answer of one ecosystem; `message` of an unknown error is hidden before. */
+export type RenderError = (error: RegistryError, request: FastifyRequest) => RenderedError
+
+/** A failure nobody foresaw; its text stays in the log. */
+class InternalError extends RegistryError {
+  readonly kind = 'internal'
+  readonly status = 500
+}
+
+/** The only place where an error becomes a response; each scope gives its own form. */
+export function createErrorHandler(render: RenderError) {
+  return (failure: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const error = toRegistryError(failure)
+    const answer = render(error, request)
+    if (answer.status >= 500) request.log.error({ err: failure, path: loggedPath(request.url) }, 'request failed')
+    if (error instanceof UpstreamUnavailable) {
+      if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
+      if (error.detail !== undefined) reply.header('cache-status', `Entrepot; fwd=uri-miss; detail=${error.detail}`)
+    }
+    reply.removeHeader('etag').removeHeader('last-modified')
+    return reply
+      .code(answer.status)
+      .header('cache-control', answer.status === 404 ? cacheControl.notFound : cacheControl.noStore)
+      .header('x-content-type-options', 'nosniff')
+      .headers(answer.headers ?? {})
+      .type(
+        answer.contentType ??
+          (typeof answer.body === 'string' ? 'text/plain; charset=utf-8' : 'application/json; charset=utf-8'),
+      )
+      .send(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body))
+  }
+}
+
+function toRegistryError(failure: FastifyError): RegistryError {
+  if (failure instanceof RegistryError) return failure
+  if (failure.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new TooLarge('the body is too large', 'body')
+  if (failure.code === 'ENOSPC' || failure.code === 'EDQUOT') {
+    return new InsufficientStorage('the server has no space left', undefined, failure)
+  }
+  const status = failure.statusCode ?? 500
+  if (status >= 400 && status < 500) return new Invalid(failure.message, 'body', failure)
+  return new InternalError('internal error', undefined, failure)
+}

@@ -1,0 +1,88 @@
+import type { Readable } from 'node:stream'
+import replyFrom from '@fastify/reply-from'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { UpstreamUnavailable } from '../errors.ts'
+import type { DispatchOptions } from '../upstream/client.ts'
+import type { Upstream } from '../upstream/upstreams.ts'
+
+/** Statuses that would tell the client of our credentials, or of our place in the network, instead of its own. */
+const REFUSED = new Set([401, 403, 407])
+const TIMEOUT = 30_000
+/** What an upstream may know of the client's request; credentials and addresses are not among it. */
+const FORWARDED = ['accept', 'accept-encoding', 'content-type']
+/** What of the upstream's answer is the client's business. */
+const RETURNED = ['content-type', 'content-encoding', 'content-length', 'etag', 'last-modified', 'npm-notice']
+
+/** Makes `reply.from` available; only `passThrough` uses it. */
+export const passThroughSupport = fp(async (app) => {
+  await app.register(replyFrom, {
+    // The defaults retry a GET ten times, with Retry-After taken as milliseconds.
+    retryMethods: [],
+    maxRetriesOn503: 0,
+    disableRequestLogging: true,
+    // The upstream's own connections: timeouts, proxy and address checks are theirs.
+    undici: {
+      request: (options: DispatchOptions, callback: never) =>
+        app.services.upstream.dispatcherOf(String(options.origin)).request(options, callback),
+    } as never,
+  })
+})
+
+/**
+ * Sends a request that is never stored (search, audit) on to an upstream, without the client's credentials, and its
+ * answer back. `path` is below the upstream's URL, query included; `body` is JSON. (pull-through.md §6.1)
+ */
+export async function passThrough(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  upstream: Upstream,
+  path: string,
+  body?: Buffer,
+): Promise<FastifyReply> {
+  const { name, url: base } = upstream.settings
+  if (upstream.mode !== 'online') {
+    throw new UpstreamUnavailable(`upstream ${name} is switched ${upstream.mode}`, { status: 503 })
+  }
+  const url = new URL(path, base)
+  upstream.client.checkUrl(url)
+  return reply.from(url.href, {
+    method: request.method,
+    timeout: TIMEOUT,
+    ...(body === undefined ? {} : { body: body as never, contentType: 'application/json' }),
+    rewriteRequestHeaders: (_request, headers) => ({
+      ...pick(headers as Headers, FORWARDED),
+      host: url.host,
+      'user-agent': `Entrepot/${request.server.services.version}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(body.length) }),
+    }),
+    rewriteHeaders: (headers) => ({
+      ...pick(headers as Headers, RETURNED),
+      'cache-control': 'no-store',
+      'cache-status': 'Entrepot; fwd=bypass',
+      'x-cache': 'BYPASS',
+      'x-upstream': name,
+      // Whatever an upstream says must not run in anybody's browser as if we said it.
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'; sandbox",
+    }),
+    onResponse: (_request, _reply, response) => {
+      const { statusCode, stream } = response as unknown as { statusCode: number; stream: Readable }
+      if (statusCode < 300 || (statusCode >= 400 && !REFUSED.has(statusCode))) return reply.send(stream)
+      stream.on('error', () => {}).destroy()
+      reply.removeHeader('content-encoding').removeHeader('content-length')
+      return reply.send(new UpstreamUnavailable(`upstream ${name} answered ${statusCode}`))
+    },
+    onError: (_reply, { error }) => {
+      reply.send(new UpstreamUnavailable(`upstream ${name} did not answer`, { cause: error }))
+    },
+  })
+}
+
+type Headers = Record<string, string | string[] | undefined>
+
+function pick(headers: Headers, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (headers[name] === undefined ? [] : [[name, String(headers[name])]])),
+  )
+}

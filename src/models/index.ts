@@ -1,0 +1,40 @@
+import type { Sequelize } from 'sequelize'
+import { defineUser } from './user.ts'
+import { defineTeam } from './team.ts'
+import { defineTeamUnit } from './team-unit.ts'
+import { defineTeamUser } from './team-user.ts'
+import { defineAccessToken } from './access-token.ts'
+import { definePackage } from './package.ts'
+import { definePackageVersion } from './package-version.ts'
+import { definePackageFile } from './package-file.ts'
+import { definePackageBlob } from './package-blob.ts'
+import { definePackageProperty } from './package-property.ts'
+import { defineUpstream } from './upstream.ts'
+import { defineUpstreamDocument } from './upstream-document.ts'
+import { defineUpstreamDigest } from './upstream-digest.ts'
+import { defineUpstreamAttachment } from './upstream-attachment.ts'
+import { defineNameBinding } from './name-binding.ts'
+
+/** Every table of one database. */
+export type Models = ReturnType<typeof initModels>
+
+/** Binds all models to a database. There are no foreign keys and no associations: the services keep rows consistent. */
+export function initModels(sequelize: Sequelize) {
+  return {
+    user: defineUser(sequelize),
+    team: defineTeam(sequelize),
+    teamUnit: defineTeamUnit(sequelize),
+    teamUser: defineTeamUser(sequelize),
+    accessToken: defineAccessToken(sequelize),
+    package: definePackage(sequelize),
+    packageVersion: definePackageVersion(sequelize),
+    packageFile: definePackageFile(sequelize),
+    packageBlob: definePackageBlob(sequelize),
+    packageProperty: definePackageProperty(sequelize),
+    upstream: defineUpstream(sequelize),
+    upstreamDocument: defineUpstreamDocument(sequelize),
+    upstreamDigest: defineUpstreamDigest(sequelize),
+    upstreamAttachment: defineUpstreamAttachment(sequelize),
+    nameBinding: defineNameBinding(sequelize),
+  }
+}

@@ -1,0 +1,6 @@
+import { generic } from './generic/index.ts'
+import { npm } from './npm/index.ts'
+import type { PackageType } from './package-type.ts'
+
+/** Every package type, one line each. */
+export const packageTypes: readonly PackageType[] = [generic, npm]

@@ -1,0 +1,25 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { NotFound } from '../errors.ts'
+import { createErrorHandler } from '../http/error-handler.ts'
+import { useRawBody } from '../http/raw-body.ts'
+import type { PackageType } from './package-type.ts'
+
+/** Gives a type its scope at each of its prefixes: raw bodies, the target, error and 404 answers, then its routes. */
+export async function mount(app: FastifyInstance, type: PackageType): Promise<void> {
+  const scoped: FastifyPluginAsync = async (scope) => {
+    useRawBody(scope)
+    scope.setErrorHandler(createErrorHandler(type.renderError))
+    scope.setNotFoundHandler(() => {
+      throw new NotFound('route')
+    })
+    scope.addHook('onRequest', async (request) => {
+      const params = request.params as Record<string, string | undefined>
+      if (params['owner'] === undefined) return
+      const owner = await scope.services.accounts.find(params['owner'])
+      if (owner === null) throw new NotFound('owner', params['owner'])
+      request.target = { owner, type: type.name, name: type.parseTarget(params) }
+    })
+    await scope.register(type.routes)
+  }
+  for (const prefix of type.prefixes) await app.register(scoped, { prefix })
+}

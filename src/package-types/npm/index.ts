@@ -1,0 +1,16 @@
+import type { PackageType } from '../package-type.ts'
+import { renderError } from './errors.ts'
+import { parseTarget } from './names.ts'
+import { configuredRegistry } from './registry-url.ts'
+import { routes } from './routes.ts'
+import { packumentRequest } from './upstream-packument.ts'
+
+/** JavaScript packages, as npm, pnpm, yarn and bun fetch and publish them. */
+export const npm: PackageType = {
+  name: 'npm',
+  prefixes: ['/api/packages/:owner/npm'],
+  routes,
+  renderError,
+  parseTarget,
+  upstream: { defaultUrl: configuredRegistry, nameDocument: packumentRequest },
+}

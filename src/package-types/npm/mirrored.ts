@@ -1,0 +1,203 @@
+import type { Owner } from '../../auth/owner.ts'
+import { Cache } from '../../cache/cache.ts'
+import type { Notices } from '../../cache/notices.ts'
+import { NotFound, UpstreamUnavailable } from '../../errors.ts'
+import { cacheControl } from '../../http/cache-control.ts'
+import { type RenderedDocument, renderDocument } from '../../http/send-document.ts'
+import type { AlsoInTransaction, Property } from '../../packages/package-info.ts'
+import type { Services } from '../../services.ts'
+import type { SpoolEntry } from '../../storage/spool-entry.ts'
+import type { ArtifactLocation } from '../../upstream/adapter.ts'
+import { cacheHeaders } from '../../upstream/cache-status.ts'
+import type { HeldDocument } from '../../upstream/documents.ts'
+import type { Upstream } from '../../upstream/upstreams.ts'
+import { tarballFileName, versionOfFile } from './names.ts'
+import { contentTypes, type Form, renderManifest, renderPackument } from './packument.ts'
+import type { DocumentAnswer, NpmSource, TarballAnswer } from './source.ts'
+import { locateTarball, packumentRequest, type UpstreamPackument } from './upstream-packument.ts'
+
+/** Bytes that a document in memory costs beside its buffers. */
+const OVERHEAD = 500
+
+/** The rendered documents of mirrors: each of one version of the upstream's document, as one owner shows it. */
+export class MirroredDocuments {
+  readonly #cache: Cache<RenderedDocument>
+
+  /** `maxSize` is in bytes. */
+  constructor(maxSize: number, notices: Notices) {
+    const sizeOf = ({ gzip, identity }: RenderedDocument) => OVERHEAD + gzip.length + (identity?.length ?? 0)
+    this.#cache = new Cache({ name: 'npm-mirrored-documents', maxSize, sizeOf }, notices)
+  }
+
+  /** The document held, or what `render` makes; documents of versions that are gone leave when space is needed. */
+  get(key: string, render: () => Promise<RenderedDocument>): Promise<RenderedDocument> {
+    return this.#cache.get(key, render)
+  }
+}
+
+/** The packages of one upstream, as `owner` (the mirror, or an organization that attaches it) shows them. */
+export class MirroredNpm implements NpmSource {
+  readonly #services: Services
+  readonly #documents: MirroredDocuments
+  readonly #upstream: Upstream
+  readonly #owner: Owner
+  readonly #isPublic: boolean
+  readonly #method: 'GET' | 'HEAD'
+
+  constructor(
+    services: Services,
+    documents: MirroredDocuments,
+    source: { upstream: Upstream; isPublic: boolean; owner: Owner; method: 'GET' | 'HEAD' },
+  ) {
+    this.#services = services
+    this.#documents = documents
+    this.#upstream = source.upstream
+    this.#owner = source.owner
+    this.#isPublic = source.isPublic
+    this.#method = source.method
+  }
+
+  async packument(name: string, form: Form): Promise<DocumentAnswer> {
+    const held = await this.#held(name)
+    return this.#answer(
+      held,
+      await this.#render(held, name, form, contentTypes[form], ({ document }) =>
+        renderPackument(
+          { document, revision: `1-${held.version.slice(0, 32)}` },
+          form,
+          this.#baseUrl,
+          this.#owner.name,
+        ),
+      ),
+    )
+  }
+
+  async distTags(name: string): Promise<DocumentAnswer> {
+    const held = await this.#held(name)
+    return this.#answer(
+      held,
+      await this.#render(held, name, 'dist-tags', contentTypes.full, ({ document }) =>
+        Buffer.from(JSON.stringify(document['dist-tags'])),
+      ),
+    )
+  }
+
+  async manifest(name: string, versionOrTag: string): Promise<DocumentAnswer> {
+    const { held, accepted, version } = await this.#findVersion(name, ({ document }) => {
+      const tag = Object.hasOwn(document['dist-tags'], versionOrTag) ? document['dist-tags'][versionOrTag] : undefined
+      const wanted = tag ?? versionOrTag
+      return Object.hasOwn(document.versions, wanted) ? wanted : null
+    })
+    if (version === null) throw new NotFound('version', `${name}@${versionOrTag}`)
+    const bytes = renderManifest(accepted.document, version, this.#baseUrl, this.#owner.name)
+    return this.#answer(
+      held,
+      await renderDocument(bytes, { contentType: contentTypes.full, lastModified: held.lastModified }),
+    )
+  }
+
+  async tarball(name: string, file: string): Promise<TarballAnswer> {
+    // A file of the standard form names its version; any other must be looked for in the document.
+    let version = versionOfFile(name, file)
+    if (version === null) ({ version } = await this.#findVersion(name, (accepted) => accepted.versionOfFile(file)))
+    if (version === null) throw new NotFound('file', file)
+    const standard = tarballFileName(name, version)
+    let location: (ArtifactLocation & { metadata: unknown }) | null = null
+    const opened = await this.#services.upstream.artifacts.open(this.#upstream, {
+      key: `${name}/-/${standard}`,
+      method: this.#method,
+      locate: async () => {
+        location = await this.#locate(name, version)
+        return location
+      },
+      file: (content, properties, also) =>
+        this.#file(name, version, standard, content, location?.metadata, properties, also),
+    })
+    return {
+      source: opened.source,
+      size: opened.size,
+      etag: opened.sha256 === null ? null : `"sha256:${opened.sha256}"`,
+      lastModified: opened.lastModified,
+      fileName: standard,
+      versionId: null,
+      headers: cacheHeaders(opened.status, this.#upstream.owner.name),
+      cacheControl: opened.isVerified ? cacheControl.artifact(this.#isPublic) : cacheControl.noStore,
+    }
+  }
+
+  get #baseUrl(): string {
+    return this.#services.config.baseUrl
+  }
+
+  #held(name: string, revalidate = false): Promise<HeldDocument<UpstreamPackument>> {
+    return this.#services.upstream.documents.get(this.#upstream, packumentRequest(name), { revalidate })
+  }
+
+  /**
+   * What `find` sees in the held document, or else in one asked for anew: a version may be younger than what is held.
+   * UpstreamUnavailable when it is in neither, because the upstream did not answer: that is no absence.
+   */
+  async #findVersion(name: string, find: (accepted: UpstreamPackument) => string | null) {
+    for (const revalidate of [false, true]) {
+      const held = await this.#held(name, revalidate)
+      const accepted = await held.accepted()
+      const version = find(accepted)
+      if (version === null && revalidate && held.status.detail?.startsWith('STALE') === true) {
+        const message = `upstream ${this.#upstream.settings.name} could not say whether ${name} has this version`
+        throw new UpstreamUnavailable(message, { status: 503, retryAfter: 5 })
+      }
+      if (version !== null || revalidate) return { held, accepted, version }
+    }
+    throw new NotFound('package', name)
+  }
+
+  async #locate(name: string, version: string): Promise<ArtifactLocation & { metadata: unknown }> {
+    const { accepted } = await this.#findVersion(name, ({ document }) =>
+      Object.hasOwn(document.versions, version) ? version : null,
+    )
+    const manifest = Object.hasOwn(accepted.document.versions, version)
+      ? accepted.document.versions[version]
+      : undefined
+    if (manifest === undefined) throw new NotFound('version', `${name}@${version}`)
+    const { readme, ...metadata } = manifest
+    return { ...locateTarball(this.#upstream, name, version, manifest), metadata }
+  }
+
+  async #file(
+    name: string,
+    version: string,
+    filename: string,
+    content: SpoolEntry,
+    metadata: unknown,
+    properties: Property[],
+    also: AlsoInTransaction,
+  ): Promise<void> {
+    const info = { owner: this.#upstream.owner, type: 'npm', name, version, metadata }
+    await this.#services.packages.addCachedFile(
+      info,
+      { filename, content, isLead: true, overwrite: true, properties },
+      also,
+    )
+  }
+
+  #render(
+    held: HeldDocument<UpstreamPackument>,
+    name: string,
+    kind: string,
+    contentType: string,
+    toBytes: (accepted: UpstreamPackument) => Buffer,
+  ): Promise<RenderedDocument> {
+    const key = `${this.#upstream.id}:${this.#owner.id}:${kind}:${name}:${held.version}`
+    return this.#documents.get(key, async () =>
+      renderDocument(toBytes(await held.accepted()), { contentType, lastModified: held.lastModified }),
+    )
+  }
+
+  #answer(held: HeldDocument<UpstreamPackument>, document: RenderedDocument): DocumentAnswer {
+    return {
+      document,
+      headers: cacheHeaders(held.status, this.#upstream.owner.name),
+      cacheControl: cacheControl.document(this.#isPublic),
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import { QueryTypes, type Transaction } from 'sequelize'
+import type { Clock } from '../clock.ts'
+import type { Database } from '../db/connect.ts'
+import type { Models } from '../models/index.ts'
+import type { BlobStore } from '../storage/blob-store.ts'
+import { refType } from './package-descriptor.ts'
+import { forUpdate, lockPackage } from './locks.ts'
+import type { BlobRow, PackageRow } from './package-info.ts'
+import type { PackageLookup } from './package-lookup.ts'
+import { blobTable, packageTable, type Raw } from './rows.ts'
+
+/** Ms. */
+const OLDER_THAN = 24 * 60 * 60 * 1000
+/** Rows per transaction: few, because uploads of exactly these bytes wait for it (in SQLite all uploads do). */
+const BATCH = 20
+
+const UNREFERENCED = `NOT EXISTS (SELECT 1 FROM package_file f WHERE f.blob_id = b.id)
+  AND NOT EXISTS (SELECT 1 FROM upstream_document d WHERE d.blob_id = b.id)`
+const EMPTY = 'NOT EXISTS (SELECT 1 FROM package_version v WHERE v.package_id = p.id)'
+
+/** What a collection has freed. */
+export interface Freed {
+  readonly blobs: number
+  /** Of contents. */
+  readonly bytes: number
+}
+
+/** What garbage collection works on. */
+export interface GarbageParts {
+  readonly db: Database
+  readonly models: Models
+  readonly clock: Clock
+  readonly blobs: BlobStore
+  readonly lookup: PackageLookup
+  readonly onError: (error: unknown, message: string) => void
+}
+
+/**
+ * Deletes blobs made more than `olderThan` ms ago (default 24 h) that no file and no document refers to, and packages
+ * without versions (gitea-model.md §11, §12). Nobody else ever deletes a content. One that cannot be deleted now is
+ * reported and left for the next time.
+ *
+ * The lock of its row guards a content, across processes too. A blob goes in one transaction that locks the row, looks
+ * again whether anything refers to it, deletes content and row, and only then commits. An upload of the same bytes has
+ * put its content before and then needs that row: if it has the lock first, its reference is seen here; otherwise it
+ * waits for the commit, finds the content missing and puts it again (see BlobRows). If the commit fails, a row without
+ * content is left that nothing refers to: harmless, since every upload puts its content, and collected the next time.
+ */
+export async function collectGarbage(
+  parts: GarbageParts,
+  { olderThan = OLDER_THAN }: { olderThan?: number } = {},
+): Promise<Freed> {
+  await deleteEmptyPackages(parts)
+  const before = parts.clock.now() - olderThan
+  let freed: Freed = { blobs: 0, bytes: 0 }
+  let last = 0
+  for (;;) {
+    const candidates = await findBlobs(parts.db, before, last)
+    if (candidates.length === 0) return freed
+    last = candidates.at(-1)!.id
+    const deleted = await parts.db.inTransaction((transaction) => deleteBlobs(parts, candidates, transaction))
+    freed = {
+      blobs: freed.blobs + deleted.length,
+      bytes: deleted.reduce((sum, { size }) => sum + size, freed.bytes),
+    }
+  }
+}
+
+/** The next candidates after the id `last`. */
+async function findBlobs(db: Database, before: number, last: number): Promise<BlobRow[]> {
+  const rows = await db.sequelize.query<Raw>(
+    `SELECT ${blobTable.columns} FROM package_blob b
+     WHERE b.id > $1 AND b.created_at < $2 AND ${UNREFERENCED} ORDER BY b.id LIMIT ${BATCH}`,
+    { type: QueryTypes.SELECT, bind: [last, before] },
+  )
+  return rows.map((raw) => blobTable.read(raw)!)
+}
+
+/** Those it has deleted. */
+async function deleteBlobs(parts: GarbageParts, candidates: BlobRow[], transaction: Transaction): Promise<BlobRow[]> {
+  const { db, models } = parts
+  const deleted: BlobRow[] = []
+  for (const blob of candidates) {
+    const { id, createdAt, hashSha256 } = blob
+    const select = (sql: string, bind: unknown[]) =>
+      db.sequelize.query(sql, { type: QueryTypes.SELECT, bind, transaction })
+    // By the key that uploads use: two ways to one row would lock it and its index in opposite orders.
+    await select(`SELECT b.id FROM package_blob b WHERE b.hash_sha256 = $1${forUpdate(db)}`, [hashSha256])
+    // In a statement of its own: one that had to wait for the lock may still show what was before.
+    const found = await select(
+      `SELECT b.id FROM package_blob b WHERE b.id = $1 AND b.created_at = $2 AND ${UNREFERENCED}`,
+      [id, createdAt],
+    )
+    if (found.length > 0 && (await deleteContent(parts, hashSha256))) deleted.push(blob)
+  }
+  await models.packageBlob.destroy({ where: { id: deleted.map(({ id }) => id) }, transaction })
+  return deleted
+}
+
+async function deleteContent({ blobs, onError }: GarbageParts, sha256: string): Promise<boolean> {
+  try {
+    await blobs.delete(sha256)
+    return true
+  } catch (error) {
+    onError(error, `the content ${sha256} could not be deleted`)
+    return false
+  }
+}
+
+async function deleteEmptyPackages({ db, models, lookup }: GarbageParts): Promise<void> {
+  const rows = await db.sequelize.query<Raw>(
+    `SELECT ${packageTable.columns} FROM package p WHERE ${EMPTY} ORDER BY p.id`,
+    { type: QueryTypes.SELECT },
+  )
+  for (const raw of rows) {
+    const found = packageTable.read(raw)!
+    const isDeleted = await db.inTransaction((transaction) => deleteIfEmpty(db, models, found, transaction))
+    if (isDeleted) lookup.forget(found)
+  }
+}
+
+async function deleteIfEmpty(
+  db: Database,
+  models: Models,
+  row: PackageRow,
+  transaction: Transaction,
+): Promise<boolean> {
+  if (!(await lockPackage(db, row, transaction))) return false
+  const packageId = row.id
+  if ((await models.packageVersion.count({ where: { packageId }, transaction })) > 0) return false
+  await models.packageProperty.destroy({ where: { refType: refType.package, refId: packageId }, transaction })
+  await models.package.destroy({ where: { id: packageId }, transaction })
+  return true
+}

@@ -1,0 +1,183 @@
+import type { Transaction } from 'sequelize'
+import type { Owner } from '../auth/owner.ts'
+import { Conflict, MethodNotAllowed, NotFound } from '../errors.ts'
+import type { BlobRows } from './blob-rows.ts'
+import type { PackageEvents } from './events.ts'
+import { uploadKeys } from './keys.ts'
+import { refType } from './package-descriptor.ts'
+import type {
+  AlsoInTransaction,
+  CachedFileInfo,
+  FileRecord,
+  PackageCreationInfo,
+  PackageFileCreationInfo,
+  PackageInfo,
+} from './package-info.ts'
+import type { PackageLookup } from './package-lookup.ts'
+import type { Quota } from './quota.ts'
+import { type PropertyValues, propertiesOf, type Upload, type UploadRows, type UploadState } from './upload-rows.ts'
+
+/** What a hosted upload expects of its version; `cached` expects nothing and is checked for nothing. */
+type Mode = 'new-version' | 'any-version' | 'existing-version' | 'cached'
+
+interface Filed {
+  readonly record: FileRecord
+  readonly versionIsNew: boolean
+  readonly removedFileId: number | null
+  /** Whether a row may have been written. */
+  readonly changed: boolean
+}
+
+/** Creates packages, versions and files (gitea-model.md §3). */
+export class PackageService {
+  readonly #blobRows: BlobRows
+  readonly #rows: UploadRows
+  readonly #quota: Quota
+  readonly #lookup: PackageLookup
+  readonly #events: PackageEvents
+
+  constructor(parts: {
+    blobRows: BlobRows
+    rows: UploadRows
+    quota: Quota
+    lookup: PackageLookup
+    events: PackageEvents
+  }) {
+    this.#blobRows = parts.blobRows
+    this.#rows = parts.rows
+    this.#quota = parts.quota
+    this.#lookup = parts.lookup
+    this.#events = parts.events
+  }
+
+  /** See Packages. */
+  createPackageAndAddFile(
+    info: PackageCreationInfo,
+    file: PackageFileCreationInfo,
+    also?: AlsoInTransaction,
+  ): Promise<FileRecord> {
+    return this.#uploadHosted(info, file, 'new-version', also)
+  }
+
+  /** See Packages. */
+  createPackageOrAddFileToExisting(
+    info: PackageCreationInfo,
+    file: PackageFileCreationInfo,
+    also?: AlsoInTransaction,
+  ): Promise<FileRecord> {
+    return this.#uploadHosted(info, file, 'any-version', also)
+  }
+
+  /** See Packages. */
+  addFileToExistingPackage(
+    info: PackageInfo & { creator?: Owner | null },
+    file: PackageFileCreationInfo,
+    also?: AlsoInTransaction,
+  ): Promise<FileRecord> {
+    return this.#uploadHosted(info, file, 'existing-version', also)
+  }
+
+  /** See Packages; CachedFiles is quicker when there are many at once. */
+  async addCachedFile(
+    info: CachedFileInfo,
+    file: PackageFileCreationInfo,
+    also?: AlsoInTransaction,
+  ): Promise<FileRecord> {
+    const upload: Upload = { info, file, keys: uploadKeys(info, file) }
+    const filed = await this.#blobRows.withContent(file.content, { durable: false }, (transaction) =>
+      this.#file(upload, 'cached', transaction, also),
+    )
+    this.#lookup.forget(filed.record.package)
+    if (filed.removedFileId !== null) this.#events.emit({ action: 'file-removed', fileId: filed.removedFileId })
+    return filed.record
+  }
+
+  async #uploadHosted(
+    info: CachedFileInfo,
+    file: PackageFileCreationInfo,
+    mode: Mode,
+    also: AlsoInTransaction | undefined,
+  ): Promise<FileRecord> {
+    if (info.owner.kind === 'mirror') throw new MethodNotAllowed('nothing can be published to a mirror', 'package')
+    const upload: Upload = { info, file, keys: uploadKeys(info, file) }
+    // What is refused anyway must not take disk space until garbage collection comes.
+    await this.#check(upload, mode, await this.#rows.readState(upload, null), null)
+    const filed = await this.#blobRows.withContent(file.content, { durable: true }, (transaction) =>
+      this.#file(upload, mode, transaction, also),
+    )
+    if (filed.changed) this.#announce(upload, filed)
+    return filed.record
+  }
+
+  /** Writes the rows. All that it knows it reads in the transaction, which may be repeated. */
+  async #file(
+    upload: Upload,
+    mode: Mode,
+    transaction: Transaction,
+    also: AlsoInTransaction | undefined,
+  ): Promise<Filed> {
+    const { info, file } = upload
+    const rows = this.#rows
+    if (mode !== 'cached') await this.#quota.lock(info.creator ?? null, info.owner, transaction)
+    const state = await rows.readState(upload, transaction)
+    if (mode !== 'cached') await this.#check(upload, mode, state, transaction)
+
+    const properties: PropertyValues[] = []
+    const packageRow = state.package ?? (await rows.insertPackage(upload, transaction))
+    if (state.package === null) properties.push(...propertiesOf(refType.package, packageRow.id, info.packageProperties))
+    const version = state.version ?? (await rows.insertVersion(upload, packageRow.id, transaction))
+    if (state.version === null) {
+      properties.push(...propertiesOf(refType.version, version.id, info.versionProperties))
+      if (mode !== 'cached' && state.binding === null) await rows.bindName(upload, transaction)
+    }
+    const blob = await this.#blobRows.keep(file.content, state.blob, transaction)
+    const kept = state.file?.blobId === blob.id ? state.file : null
+    const removed = kept === null ? state.file : null
+    if (removed !== null) await rows.deleteFile(removed, transaction)
+    const fileRow = kept ?? (await rows.insertFile(upload, version.id, blob.id, transaction))
+    if (kept === null) properties.push(...propertiesOf(refType.file, fileRow.id, file.properties))
+    await rows.insertProperties(properties, transaction)
+
+    const record: FileRecord = Object.freeze({ package: packageRow, version, file: fileRow, blob })
+    await also?.({ ...record, transaction })
+    return {
+      record,
+      versionIsNew: state.version === null,
+      removedFileId: removed?.id ?? null,
+      changed: kept === null || also !== undefined,
+    }
+  }
+
+  /** Throws for what a hosted upload must not do. Without a transaction: as far as it can be seen beforehand. */
+  async #check({ info, file }: Upload, mode: Mode, state: UploadState, transaction: Transaction | null): Promise<void> {
+    const creator = info.creator ?? null
+    if (mode === 'new-version' && state.version !== null) {
+      throw new Conflict('version', 'package version already exists')
+    }
+    if (mode === 'existing-version' && state.version === null) {
+      throw new NotFound('package', `${info.name} ${info.version}`)
+    }
+    if (state.file !== null && file.overwrite !== true) throw new Conflict('file', 'package file already exists')
+    if (state.version === null) {
+      if (state.binding !== null && state.binding !== 0) {
+        const upstream = await this.#rows.findUpstreamName(state.binding, transaction)
+        throw new Conflict(
+          'package',
+          `${info.name} comes from the upstream ${upstream}; an administrator must release the name before it can be published here`,
+        )
+      }
+      await this.#quota.checkCount(creator, info.owner, transaction)
+    }
+    await this.#quota.checkFile(creator, info.owner, info.type, file.content.size, transaction)
+  }
+
+  #announce({ info }: Upload, { record, versionIsNew, removedFileId }: Filed): void {
+    const { ownerId, type, name, lowerName } = record.package
+    this.#lookup.forget(record.package)
+    if (removedFileId !== null) this.#events.emit({ action: 'file-removed', fileId: removedFileId })
+    this.#events.emit({ action: 'changed', ownerId, type, lowerName })
+    if (!versionIsNew) return
+    const { version } = record.version
+    this.#events.emit({ action: 'created', owner: info.owner, type, name, version, doer: info.creator ?? null })
+  }
+}

@@ -1,0 +1,104 @@
+import { QueryTypes, type Transaction } from 'sequelize'
+import type { Owner } from '../auth/owner.ts'
+import type { Database } from '../db/connect.ts'
+import { QuotaExceeded } from '../errors.ts'
+
+/** The section `packages` of the configuration. -1: unlimited; 0 is a real limit. */
+export interface QuotaLimits {
+  /** Versions of one owner, all types. */
+  readonly limitTotalOwnerCount: number
+  /** Bytes of one owner's files. */
+  readonly limitTotalOwnerSize: number
+  /** Bytes of one file, by type. */
+  readonly limits: Readonly<Record<string, number>>
+}
+
+/**
+ * Limits on what an owner may store (gitea-model.md §7). Site admins who upload and mirrors are exempt. Every check
+ * throws QuotaExceeded. The totals are exact however many upload at once if `lock` comes first in the transaction.
+ */
+export class Quota {
+  readonly #db: Database
+  readonly #limits: QuotaLimits
+
+  constructor(db: Database, limits: QuotaLimits) {
+    this.#db = db
+    this.#limits = limits
+  }
+
+  /** Bytes that one file of the type may have; Infinity when unlimited. */
+  typeLimit(type: string): number {
+    const limit = Object.hasOwn(this.#limits.limits, type) ? this.#limits.limits[type]! : -1
+    return limit < 0 ? Number.POSITIVE_INFINITY : limit
+  }
+
+  /**
+   * For a Content-Length, before the body is read: whether a file of `size` bytes can be accepted at all. What others
+   * upload meanwhile is not seen; `checkFile` decides.
+   */
+  async checkUpload(creator: Owner | null, owner: Owner, type: string, size: number): Promise<void> {
+    await this.checkFile(creator, owner, type, size, null)
+  }
+
+  /** Makes other uploads of this owner wait for the end of the transaction, when a total has to be kept. */
+  async lock(creator: Owner | null, owner: Owner, transaction: Transaction): Promise<void> {
+    if (isExempt(creator, owner) || this.#db.dialect === 'sqlite') return
+    if (this.#limits.limitTotalOwnerCount < 0 && this.#limits.limitTotalOwnerSize < 0) return
+    await this.#db.sequelize.query('SELECT id FROM user WHERE id = $1 FOR UPDATE', {
+      type: QueryTypes.SELECT,
+      bind: [owner.id],
+      transaction,
+    })
+  }
+
+  /** Whether the owner may have one version more. */
+  async checkCount(creator: Owner | null, owner: Owner, transaction: Transaction | null): Promise<void> {
+    const limit = this.#limits.limitTotalOwnerCount
+    if (limit < 0 || isExempt(creator, owner)) return
+    const count = await this.#total(
+      `SELECT COUNT(*) AS total FROM package p
+       JOIN package_version v ON v.package_id = p.id AND v.is_internal = 0
+       WHERE p.owner_id = $1`,
+      owner,
+      transaction,
+    )
+    if (count + 1 > limit) throw new QuotaExceeded('maximum allowed package count exceeded')
+  }
+
+  /** Whether the owner may have one file more, of `size` bytes. Equal bytes in two files count twice. */
+  async checkFile(
+    creator: Owner | null,
+    owner: Owner,
+    type: string,
+    size: number,
+    transaction: Transaction | null,
+  ): Promise<void> {
+    if (isExempt(creator, owner)) return
+    if (size > this.typeLimit(type)) throw new QuotaExceeded('maximum allowed package type size exceeded')
+    const limit = this.#limits.limitTotalOwnerSize
+    if (limit < 0) return
+    const used = await this.#total(
+      `SELECT SUM(b.size) AS total FROM package p
+       JOIN package_version v ON v.package_id = p.id AND v.is_internal = 0
+       JOIN package_file f ON f.version_id = v.id
+       JOIN package_blob b ON b.id = f.blob_id
+       WHERE p.owner_id = $1`,
+      owner,
+      transaction,
+    )
+    if (used + size > limit) throw new QuotaExceeded('maximum allowed package storage quota exceeded')
+  }
+
+  async #total(sql: string, owner: Owner, transaction: Transaction | null): Promise<number> {
+    const rows = await this.#db.sequelize.query<{ total: number | string | null }>(sql, {
+      type: QueryTypes.SELECT,
+      bind: [owner.id],
+      transaction,
+    })
+    return Number(rows[0]?.total ?? 0)
+  }
+}
+
+function isExempt(creator: Owner | null, owner: Owner): boolean {
+  return owner.kind === 'mirror' || creator?.isAdmin === true
+}

@@ -1,0 +1,135 @@
+import { join } from 'node:path'
+import { AccessTokens } from './auth/access-tokens.ts'
+import { Accounts } from './auth/accounts.ts'
+import { Authenticator } from './auth/authenticator.ts'
+import { Memberships } from './auth/memberships.ts'
+import { Passwords } from './auth/passwords.ts'
+import { Permissions } from './auth/permissions.ts'
+import { Notices } from './cache/notices.ts'
+import type { Clock } from './clock.ts'
+import { type Config, ConfigError } from './config/config.ts'
+import { Database } from './db/connect.ts'
+import { migrate } from './db/migrations/index.ts'
+import type { Log } from './log.ts'
+import { Metrics } from './metrics.ts'
+import { initModels, type Models } from './models/index.ts'
+import { Packages } from './packages/index.ts'
+import { FilesystemBlobStore } from './storage/filesystem-blob-store.ts'
+import { Spool } from './storage/spool.ts'
+import type { UpstreamAdapter } from './upstream/adapter.ts'
+import { UpstreamEngine } from './upstream/index.ts'
+import { readUpstreamFiles } from './upstream/upstream-file.ts'
+
+/** Everything below HTTP, ready to use. */
+export interface Services {
+  readonly config: Config
+  /** Of the product, e.g. `0.1.0`. */
+  readonly version: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly db: Database
+  readonly models: Models
+  readonly notices: Notices
+  readonly accounts: Accounts
+  readonly authenticator: Authenticator
+  readonly accessTokens: AccessTokens
+  readonly permissions: Permissions
+  readonly packages: Packages
+  readonly upstream: UpstreamEngine
+  /** Throws when the database or the blob store does not answer; upstreams do not matter. */
+  checkReady(): Promise<void>
+  /** Ends what runs and lets go of everything, in the reverse order of the making. */
+  close(): Promise<void>
+}
+
+/** What cannot be found in the configuration. */
+export interface ServicesInput {
+  config: Config
+  environment: Record<string, string | undefined>
+  version: string
+  log: Log
+  clock: Clock
+  /** By package type: how its upstreams speak. */
+  adapters: ReadonlyMap<string, UpstreamAdapter>
+  /** Names of all package types, for the keys of `packages.limits`. */
+  typeNames: readonly string[]
+}
+
+/** Makes every part in order: database and schema, storage, accounts, packages, upstreams. Throws ConfigError. */
+export async function buildServices(input: ServicesInput): Promise<Services> {
+  const { config, environment, version, log, clock, adapters, typeNames } = input
+  const unknown = Object.keys(config.packages.limits).find((type) => !typeNames.includes(type))
+  if (unknown !== undefined) throw new ConfigError(`packages.limits.${unknown}: there is no such package type`)
+  const onError = (err: unknown, message = 'background work failed') => log.error({ err }, message)
+  const upstreamSettings = await readUpstreamFiles(config.upstreamsDir, environment, adapters)
+  const db = new Database(config.database.url)
+  await db.open()
+  const notices = new Notices()
+  try {
+    const migrations = await migrate(db)
+    if (migrations.length > 0) log.info({ migrations }, 'database migrated')
+    const models = initModels(db.sequelize)
+    const spool = new Spool(join(config.dataDir, 'spool'))
+    await spool.open()
+    const blobs = new FilesystemBlobStore(join(config.dataDir, 'packages'))
+    const metrics = new Metrics()
+    metrics.gauge('entrepot_database_queries', 'Statements sent to the database', () => db.queries)
+    const memberships = new Memberships(models, notices)
+    const permissions = new Permissions(memberships, config.auth)
+    const passwords = new Passwords()
+    const { minPasswordLength } = config.auth
+    const accounts = new Accounts({ db, models, notices, clock, memberships, passwords, minPasswordLength })
+    const accessTokens = new AccessTokens({ db, models, notices, clock, onError })
+    const authenticator = new Authenticator({ accounts, accessTokens, passwords, notices })
+    const packages = new Packages({ db, models, notices, clock, spool, blobs, limits: config.packages, onError })
+    const upstream = new UpstreamEngine({
+      db,
+      models,
+      notices,
+      clock,
+      config,
+      log,
+      metrics,
+      accounts,
+      permissions,
+      packages,
+      version,
+    })
+    await upstream.declare(upstreamSettings, adapters)
+    if (config.redis.url !== '') {
+      await notices.connect(config.redis.url, (err) => log.warn({ err }, 'redis'))
+    }
+    return Object.freeze({
+      config,
+      version,
+      clock,
+      log,
+      metrics,
+      db,
+      models,
+      notices,
+      accounts,
+      authenticator,
+      accessTokens,
+      permissions,
+      packages,
+      upstream,
+      checkReady: async () => {
+        await Promise.all([db.check(), blobs.check()])
+      },
+      close: async () => {
+        await upstream.close()
+        await packages.close()
+        await accessTokens.close()
+        notices.close()
+        await blobs.close()
+        await db.close()
+      },
+    })
+  } catch (error) {
+    notices.close()
+    await db.close()
+    throw error
+  }
+}

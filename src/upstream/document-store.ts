@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto'
+import { Op, QueryTypes, type Transaction } from 'sequelize'
+import type { Database } from '../db/connect.ts'
+import type { Models } from '../models/index.ts'
+import type { Packages } from '../packages/index.ts'
+
+/** What is known of a held document; `body` is its gzip until it is stored, then null. */
+export interface DocumentRecord {
+  readonly blobSha256: string
+  readonly etag: string
+  readonly lastModified: string
+  /** SHA-256 of the decoded body, lower-case hex: the document's version. */
+  readonly bodySha256: string
+  readonly fetchedAt: number
+  readonly verifiedAt: number
+  /** When the upstream first denied the document; 0: it has it. */
+  readonly goneAt: number
+  readonly body: Buffer | null
+}
+
+/** Identity of a document in the database and in memory. */
+export interface DocumentIdentity {
+  readonly upstreamId: number
+  readonly kind: string
+  readonly key: string
+}
+
+/** The identity as a key of maps in memory. */
+export function identityKey({ upstreamId, kind, key }: DocumentIdentity): string {
+  return `${upstreamId}:${kind}:${key}`
+}
+
+/** Rows of `upstream_document` and the blobs behind them. */
+export class DocumentStore {
+  readonly #db: Database
+  readonly #models: Models
+  readonly #packages: Packages
+
+  constructor(db: Database, models: Models, packages: Packages) {
+    this.#db = db
+    this.#models = models
+    this.#packages = packages
+  }
+
+  /** The record of a document, or null. */
+  async find(identity: DocumentIdentity): Promise<DocumentRecord | null> {
+    const [row] = await this.#db.sequelize.query<Omit<DocumentRecord, 'body'>>(
+      `SELECT b.hash_sha256 AS blobSha256, d.etag, d.last_modified AS lastModified, d.body_sha256 AS bodySha256,
+              d.fetched_at AS fetchedAt, d.verified_at AS verifiedAt, d.gone_at AS goneAt
+         FROM upstream_document d JOIN package_blob b ON b.id = d.blob_id
+        WHERE d.upstream_id = ? AND d.kind = ? AND d.key_sha256 = ?`,
+      { replacements: [identity.upstreamId, identity.kind, hashKey(identity.key)], type: QueryTypes.SELECT },
+    )
+    return row === undefined ? null : { ...row, body: null }
+  }
+
+  /** Stores a new body, replacing the one held; returns the record that is now true. */
+  async save(identity: DocumentIdentity, record: DocumentRecord): Promise<DocumentRecord> {
+    const entry = this.#packages.spool.create()
+    try {
+      await entry.append(record.body!)
+      await entry.finish()
+      await this.#packages.storeBlob(entry, { durable: false }, ({ blob, transaction }) =>
+        this.#upsert(identity, record, blob.id, transaction),
+      )
+      return { ...record, blobSha256: entry.digests.sha256, body: null }
+    } finally {
+      await entry.discard()
+    }
+  }
+
+  /** Records that the upstream confirmed, or denied, what is held. */
+  async touch(identity: DocumentIdentity, record: DocumentRecord): Promise<void> {
+    const { etag, lastModified, verifiedAt, goneAt } = record
+    await this.#db.inTransaction((transaction) =>
+      this.#models.upstreamDocument.update(
+        { etag, lastModified, verifiedAt, goneAt },
+        { where: where(identity), transaction },
+      ),
+    )
+  }
+
+  /** The gzip of a stored body; null when the blob store has lost it. */
+  async read(record: DocumentRecord): Promise<Buffer | null> {
+    if (record.body !== null) return record.body
+    const source = await this.#packages.blobs.open(record.blobSha256)
+    if (source === null) return null
+    try {
+      const buffer = Buffer.allocUnsafe(source.size ?? 0)
+      for (let position = 0; position < buffer.length; ) {
+        const read = await source.read(buffer.subarray(position), position)
+        if (read === 0) return null
+        position += read
+      }
+      return buffer
+    } finally {
+      source.close()
+    }
+  }
+
+  /** Documents of an upstream, all or those of one key, count as last verified at `verifiedAt` at the latest. */
+  async expire(upstreamId: number, verifiedAt: number, key?: string): Promise<void> {
+    await this.#models.upstreamDocument.update(
+      { verifiedAt },
+      {
+        where: {
+          upstreamId,
+          verifiedAt: { [Op.gt]: verifiedAt },
+          ...(key === undefined ? {} : { keySha256: hashKey(key) }),
+        },
+      },
+    )
+  }
+
+  /** Forgets documents of an upstream: all, or those of one key; their blobs wait for garbage collection. */
+  async remove(upstreamId: number, key?: string): Promise<void> {
+    await this.#models.upstreamDocument.destroy({
+      where: { upstreamId, ...(key === undefined ? {} : { keySha256: hashKey(key) }) },
+    })
+  }
+
+  async #upsert(
+    identity: DocumentIdentity,
+    record: DocumentRecord,
+    blobId: number,
+    transaction: Transaction,
+  ): Promise<void> {
+    const { etag, lastModified, bodySha256, fetchedAt, verifiedAt, goneAt } = record
+    const values = { blobId, etag, lastModified, bodySha256, fetchedAt, verifiedAt, goneAt }
+    const held = await this.#models.upstreamDocument.findOne({ where: where(identity), transaction })
+    if (held !== null) await held.update({ ...values, seq: held.seq + 1 }, { transaction })
+    else {
+      await this.#models.upstreamDocument.create(
+        { ...values, ...where(identity), documentKey: identity.key, seq: 1 },
+        { transaction },
+      )
+    }
+  }
+}
+
+function where({ upstreamId, kind, key }: DocumentIdentity) {
+  return { upstreamId, kind, keySha256: hashKey(key) }
+}
+
+/** Keys are compared by hash: no collation aliases `Foo` and `foo`, and no index is too short (pull-through.md §1.2). */
+export function hashKey(key: string): string {
+  return createHash('sha256').update(key).digest('hex')
+}

@@ -1,0 +1,281 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
+import { Cache } from '../cache/cache.ts'
+import type { Notices } from '../cache/notices.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import { Blocked, LegallyUnavailable, NotFound, UpstreamUnavailable } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { DocumentRequest } from './adapter.ts'
+import type { CacheStatus } from './cache-status.ts'
+import { DocumentFetcher, type Fetched } from './document-fetcher.ts'
+import { type DocumentIdentity, type DocumentRecord, type DocumentStore, identityKey } from './document-store.ts'
+import { freshnessOf, staleSince } from './freshness.ts'
+import { NegativeEntries } from './negative-entries.ts'
+import { ParsedDocuments } from './parsed-documents.ts'
+import type { Upstream } from './upstreams.ts'
+
+const gunzipAsync = promisify(gunzip)
+
+/** ms after which a change that another replica made is seen even if its notice was lost. */
+const NOTICE_LOST = 60_000
+const FORCED_INTERVAL = 10_000
+const SLOW_SPELL = 10_000
+
+/** A document as it is served: its parsed form, its version, and how it came about. */
+export interface HeldDocument<Accepted> {
+  /** Changes with the body, and only with it. */
+  readonly version: string
+  /** The upstream's own, in ms; null when it sent none. */
+  readonly lastModified: number | null
+  readonly status: CacheStatus
+  /** Parses at the first call; later calls are cheap while memory lasts. */
+  accepted(): Promise<Accepted>
+}
+
+/** Why a caller wants more than the usual. */
+export interface DocumentOptions {
+  /** Ask the upstream even if the document is fresh, unless it was verified within the last 10 s. */
+  readonly revalidate?: boolean
+}
+
+interface Refresh {
+  readonly outcome: Promise<Fetched>
+  /** Resolves, whatever happened, when the outcome is stored too. */
+  readonly settled: Promise<void>
+  readonly identity: DocumentIdentity
+  /** The document was invalidated or purged meanwhile: the answer is older than the wish to have it asked for. */
+  isOutdated: boolean
+}
+
+/** What Documents is built from. */
+export interface DocumentsParts {
+  store: DocumentStore
+  notices: Notices
+  clock: Clock
+  config: Config
+  log: Log
+  metrics: Metrics
+}
+
+/**
+ * Mutable metadata of upstreams: fresh, stale-while-revalidate, stale-on-slow, stale-if-error, gone
+ * (pull-through.md §3). A failing upstream is answered from what is held, and never by NotFound.
+ */
+export class Documents {
+  readonly #parts: DocumentsParts
+  readonly #records: Cache<{ record: DocumentRecord | null }>
+  readonly #parsed: ParsedDocuments
+  readonly #fetcher: DocumentFetcher
+  readonly #refreshes = new Map<string, Refresh>()
+  readonly #negative: NegativeEntries
+  readonly #slowUntil = new Map<number, number>()
+
+  constructor(parts: DocumentsParts) {
+    this.#parts = parts
+    this.#records = new Cache({ name: 'documents', max: 100_000, ttl: NOTICE_LOST }, parts.notices)
+    this.#parsed = new ParsedDocuments(parts.config.cache.parsedDocuments)
+    this.#fetcher = new DocumentFetcher({ ...parts, parsed: this.#parsed })
+    this.#negative = new NegativeEntries(parts.clock)
+  }
+
+  /**
+   * The document, from the upstream if it must be. Throws NotFound when the upstream definitely has none,
+   * UpstreamUnavailable when it fails and nothing is held, Blocked when the upstream is switched off.
+   */
+  async get<A extends NonNullable<unknown>>(
+    upstream: Upstream,
+    request: DocumentRequest<A>,
+    options: DocumentOptions = {},
+  ): Promise<HeldDocument<A>> {
+    if (upstream.mode === 'blocked') throw new Blocked(`upstream ${upstream.settings.name} is blocked`, 'upstream')
+    const identity = { upstreamId: upstream.id, kind: request.kind, key: request.key }
+    const { record } = await this.#records.get(identityKey(identity), async () => ({
+      record: await this.#parts.store.find(identity),
+    }))
+    const held = await this.#serve(upstream, request, identity, record, options)
+    this.#count(upstream, held.status)
+    return held
+  }
+
+  /** Asks the upstream about the key, or every key, at its next use, whatever was believed. */
+  async invalidate(upstream: Upstream, key?: string): Promise<void> {
+    const { id } = upstream
+    this.#outdate(id, key)
+    await this.#parts.store.expire(id, this.#staleSince(upstream), key)
+    this.#records.clear()
+    this.#negative.clear(id)
+  }
+
+  /** Forgets the documents of a key, or of all keys. */
+  async purge(upstreamId: number, key?: string): Promise<void> {
+    this.#outdate(upstreamId, key)
+    await this.#parts.store.remove(upstreamId, key)
+    this.#records.clear()
+    this.#negative.clear(upstreamId)
+  }
+
+  /** Waits until nothing is being fetched or stored. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#refreshes.values()].map(({ settled }) => settled))
+  }
+
+  async #serve<A extends NonNullable<unknown>>(
+    upstream: Upstream,
+    request: DocumentRequest<A>,
+    identity: DocumentIdentity,
+    record: DocumentRecord | null,
+    options: DocumentOptions,
+  ): Promise<HeldDocument<A>> {
+    const hold = (from: DocumentRecord, status: CacheStatus) => this.#hold(upstream, request, identity, from, status)
+    if (upstream.mode === 'offline') {
+      if (record === null) throw new NotFound(`package`, `${request.key} (the mirror is offline and does not hold it)`)
+      return hold(record, { hit: true, detail: 'OFFLINE' })
+    }
+    if (record === null) {
+      if (this.#negative.has(identity, options.revalidate === true)) throw new NotFound('package', request.key)
+      const collapsed = this.#refreshes.has(identityKey(identity))
+      const outcome = await this.#refresh(upstream, request, identity, null).outcome
+      return hold(outcome.record, { hit: false, fwd: 'uri-miss', fwdStatus: outcome.status, stored: true, collapsed })
+    }
+    const { mirrors } = this.#parts.config
+    const now = this.#parts.clock.now()
+    const age = now - record.verifiedAt
+    const fresh = upstream.settings.fresh ?? mirrors.fresh
+    const ttl = Math.round((fresh - age) / 1_000)
+    const isForced = options.revalidate === true && age > FORCED_INTERVAL
+    const state = freshnessOf(age, { ...mirrors, fresh })
+    if (state === 'fresh' && !isForced) return hold(record, { hit: true, ttl })
+    const { outcome } = this.#refresh(upstream, request, identity, record)
+    if (state === 'revalidate-behind' && !isForced) return hold(record, { hit: true, ttl, detail: 'SWR' })
+    try {
+      const result = state === 'expired' ? await outcome : await this.#within(upstream, mirrors.staleWait, outcome)
+      if (result === 'slow') return hold(record, { hit: true, ttl, detail: 'STALE_SLOW' })
+      return hold(result.record, { hit: false, fwd: 'stale', fwdStatus: result.status })
+    } catch (error) {
+      if (state === 'expired' || error instanceof LegallyUnavailable) throw error
+      return hold(record, { hit: true, ttl, detail: 'STALE_ERROR' })
+    }
+  }
+
+  #hold<A extends NonNullable<unknown>>(
+    upstream: Upstream,
+    request: DocumentRequest<A>,
+    identity: DocumentIdentity,
+    record: DocumentRecord,
+    status: CacheStatus,
+  ): HeldDocument<A> {
+    const lastModified = Date.parse(record.lastModified)
+    return {
+      version: record.bodySha256,
+      lastModified: Number.isNaN(lastModified) ? null : lastModified,
+      status: record.goneAt > 0 && status.detail === undefined ? { ...status, detail: 'GONE' } : status,
+      accepted: () => this.#accepted(upstream, request, identity, record),
+    }
+  }
+
+  async #accepted<A extends NonNullable<unknown>>(
+    upstream: Upstream,
+    request: DocumentRequest<A>,
+    identity: DocumentIdentity,
+    record: DocumentRecord,
+  ): Promise<A> {
+    return this.#parsed.load(identity, record.bodySha256, async () => {
+      const compressed = await this.#parts.store.read(record)
+      if (compressed !== null)
+        return this.#parsed.parse(request, identity, record.bodySha256, await gunzipAsync(compressed))
+      // The blob store has lost the body: what is believed of the document is worth nothing without it.
+      const { record: again } = await this.#refresh(upstream, request, identity, null).outcome
+      const refetched = await this.#parts.store.read(again)
+      if (refetched === null) throw new UpstreamUnavailable(`the document ${request.key} is lost`)
+      return this.#parsed.parse(request, identity, again.bodySha256, await gunzipAsync(refetched))
+    })
+  }
+
+  /** The outcome, or `slow` after `wait` ms; while an upstream is known to be slow, nobody waits for it again. */
+  async #within(upstream: Upstream, wait: number, outcome: Promise<Fetched>): Promise<Fetched | 'slow'> {
+    const now = this.#parts.clock.now()
+    const isSlow = now < (this.#slowUntil.get(upstream.id) ?? 0)
+    const timer = new AbortController()
+    const slow = sleep(isSlow ? 0 : wait, 'slow' as const, { signal: timer.signal })
+    slow.catch(() => {})
+    try {
+      const result = await Promise.race([outcome, slow])
+      // Who did not wait has not learnt that it still is slow: the spell ends for somebody to find out.
+      if (result !== 'slow') this.#slowUntil.delete(upstream.id)
+      else if (!isSlow) this.#slowUntil.set(upstream.id, now + SLOW_SPELL)
+      return result
+    } finally {
+      timer.abort()
+    }
+  }
+
+  /** One refresh per document at a time; callers share its outcome and its failure. */
+  #refresh<A extends NonNullable<unknown>>(
+    upstream: Upstream,
+    request: DocumentRequest<A>,
+    identity: DocumentIdentity,
+    held: DocumentRecord | null,
+  ): Refresh {
+    const key = identityKey(identity)
+    const running = this.#refreshes.get(key)
+    if (running !== undefined && !running.isOutdated) return running
+    let store: () => Promise<void> = async () => {}
+    const outcome = this.#fetcher.fetch({ upstream, request, identity, held }).then((fetched) => {
+      if (refresh.isOutdated) return fetched
+      this.#records.set(key, { record: fetched.record })
+      store = async () => {
+        await this.#persist(identity, held, fetched)
+        if (!refresh.isOutdated) return
+        await this.#parts.store.expire(identity.upstreamId, this.#staleSince(upstream), identity.key)
+        this.#records.invalidate(key)
+      }
+      return fetched
+    })
+    const settled = outcome
+      .then(() => store())
+      .catch((error: unknown) => {
+        if (error instanceof NotFound) {
+          if (!refresh.isOutdated) this.#negative.add(identity)
+        } else this.#parts.log.warn({ err: error, ...identity }, 'document not refreshed')
+      })
+      .then(() => {
+        if (this.#refreshes.get(key) === refresh) this.#refreshes.delete(key)
+        return running?.settled
+      })
+    const refresh: Refresh = { outcome, settled, identity, isOutdated: false }
+    this.#refreshes.set(key, refresh)
+    return refresh
+  }
+
+  #outdate(upstreamId: number, key?: string): void {
+    for (const refresh of this.#refreshes.values()) {
+      const { identity } = refresh
+      if (identity.upstreamId === upstreamId && (key === undefined || identity.key === key)) refresh.isOutdated = true
+    }
+  }
+
+  #staleSince({ settings }: Upstream): number {
+    return staleSince(this.#parts.clock.now(), settings, this.#parts.config.mirrors)
+  }
+
+  /** Stores an outcome; a store that fails (a full disk) costs the next reader a fetch, and nobody an answer. */
+  async #persist(identity: DocumentIdentity, held: DocumentRecord | null, { record }: Fetched): Promise<void> {
+    const key = identityKey(identity)
+    try {
+      const isNew = record.body !== null && record.bodySha256 !== held?.bodySha256
+      if (!isNew) await this.#parts.store.touch(identity, record)
+      this.#records.replace(key, { record: isNew ? await this.#parts.store.save(identity, record) : record })
+    } catch (error) {
+      this.#records.invalidate(key)
+      this.#parts.log.error({ err: error, ...identity }, 'document not stored')
+    }
+  }
+
+  #count(upstream: Upstream, status: CacheStatus): void {
+    const result = status.detail?.startsWith('STALE') === true ? 'stale' : status.hit ? 'hit' : 'miss'
+    this.#parts.metrics.mirrorRequests.inc({ upstream: upstream.settings.name, class: 'document', result })
+  }
+}

@@ -1,0 +1,95 @@
+import type { Clock } from '../clock.ts'
+import { UpstreamUnavailable } from '../errors.ts'
+
+const FAILURES_TO_OPEN = 5
+const FIRST_PAUSE = 10_000
+const LONGEST_PAUSE = 300_000
+const FIRST_RATE_PAUSE = 60_000
+const LONGEST_RATE_PAUSE = 900_000
+
+/**
+ * Whether one origin of an upstream is worth asking (pull-through.md §6.3). Five failures in a row open the breaker:
+ * for a while nothing is asked and everything is answered from what is held, then one real request tries. A 429
+ * closes the origin until it says it may be asked again. Answers of 4xx are a working upstream.
+ */
+export class OriginHealth {
+  readonly #clock: Clock
+  readonly #origin: string
+  #failures = 0
+  #pause = FIRST_PAUSE
+  #openUntil = 0
+  #isTrying = false
+  #ratePause = FIRST_RATE_PAUSE
+  #rateLimitedUntil = 0
+
+  constructor(origin: string, clock: Clock) {
+    this.#origin = origin
+    this.#clock = clock
+  }
+
+  get state(): 'closed' | 'open' | 'half-open' {
+    if (this.#openUntil === 0) return 'closed'
+    return this.#clock.now() < this.#openUntil ? 'open' : 'half-open'
+  }
+
+  /** Throws UpstreamUnavailable 503 with Retry-After when the origin must not be asked now. */
+  admit(): void {
+    const now = this.#clock.now()
+    if (now < this.#rateLimitedUntil) throw this.#refusal('limits the rate of requests', this.#rateLimitedUntil - now)
+    if (this.#openUntil === 0) return
+    if (now < this.#openUntil)
+      throw this.#refusal('failed repeatedly and is not asked for a while', this.#openUntil - now)
+    if (this.#isTrying) throw this.#refusal('is being tried again', 1_000)
+    this.#isTrying = true
+  }
+
+  /** The origin has begun an answer: it may be asked, but its failures count until an answer is whole. */
+  answered(): void {
+    this.#openUntil = 0
+    this.#isTrying = false
+  }
+
+  /** The origin gave a whole answer, whatever it said. */
+  succeeded(): void {
+    this.#failures = 0
+    this.#openUntil = 0
+    this.#isTrying = false
+    this.#pause = FIRST_PAUSE
+    this.#ratePause = FIRST_RATE_PAUSE
+  }
+
+  /** Connection or TLS error, timeout, 5xx or a cut body. */
+  failed(): void {
+    this.#failures += 1
+    const wasTrying = this.#isTrying
+    this.#isTrying = false
+    if (!wasTrying && (this.#openUntil !== 0 || this.#failures < FAILURES_TO_OPEN)) return
+    this.#openUntil = this.#clock.now() + this.#pause * (0.8 + 0.4 * Math.random())
+    this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE)
+  }
+
+  /** The request was given up for reasons of ours; nothing was learnt. */
+  abandoned(): void {
+    this.#isTrying = false
+  }
+
+  /** The origin answered 429; `retryAfter` in ms when it said so. */
+  rateLimited(retryAfter: number | null): void {
+    this.#isTrying = false
+    this.#rateLimitedUntil = this.#clock.now() + Math.min(retryAfter ?? this.#ratePause, LONGEST_RATE_PAUSE)
+    this.#ratePause = Math.min(2 * this.#ratePause, LONGEST_RATE_PAUSE)
+  }
+
+  /** Forgets everything: the configuration changed, or an administrator wants it asked again. */
+  reset(): void {
+    this.succeeded()
+    this.#rateLimitedUntil = 0
+  }
+
+  #refusal(why: string, ms: number): UpstreamUnavailable {
+    return new UpstreamUnavailable(`${this.#origin} ${why}`, {
+      status: 503,
+      retryAfter: Math.max(1, Math.ceil(ms / 1_000)),
+    })
+  }
+}

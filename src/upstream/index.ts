@@ -1,0 +1,137 @@
+import type { Accounts } from '../auth/accounts.ts'
+import type { Doer } from '../auth/authenticator.ts'
+import type { Owner } from '../auth/owner.ts'
+import type { Permissions } from '../auth/permissions.ts'
+import type { Notices } from '../cache/notices.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { Database } from '../db/connect.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Models } from '../models/index.ts'
+import type { Packages } from '../packages/index.ts'
+import type { UpstreamAdapter } from './adapter.ts'
+import { Artifacts } from './artifacts.ts'
+import type { UpstreamClient } from './client.ts'
+import { DocumentStore } from './document-store.ts'
+import { Documents } from './documents.ts'
+import { type Resolution, Resolver } from './resolution.ts'
+import type { UpstreamSettings } from './upstream-file.ts'
+import { type Upstream, type UpstreamMode, type UpstreamState, Upstreams } from './upstreams.ts'
+
+/** What the engine is built from. */
+export interface EngineParts {
+  db: Database
+  models: Models
+  notices: Notices
+  clock: Clock
+  config: Config
+  log: Log
+  metrics: Metrics
+  accounts: Accounts
+  permissions: Permissions
+  packages: Packages
+  version: string
+}
+
+/** The pull-through engine as slices and the REST API see it. */
+export class UpstreamEngine {
+  readonly documents: Documents
+  readonly artifacts: Artifacts
+  readonly #upstreams: Upstreams
+  readonly #resolver: Resolver
+  readonly #packages: Packages
+
+  constructor(parts: EngineParts) {
+    this.#packages = parts.packages
+    this.#upstreams = new Upstreams(parts)
+    this.documents = new Documents({ ...parts, store: new DocumentStore(parts.db, parts.models, parts.packages) })
+    this.artifacts = new Artifacts(parts)
+    this.#resolver = new Resolver({
+      ...parts,
+      events: parts.packages.events,
+      documents: this.documents,
+      upstreams: this.#upstreams,
+    })
+    parts.metrics.gauge('entrepot_upstream_flights', 'Artifact fetches running', () => this.artifacts.flights)
+  }
+
+  /** Makes the declared upstreams ready; to be called once, after the migrations. */
+  declare(settings: readonly UpstreamSettings[], adapters: ReadonlyMap<string, UpstreamAdapter>): Promise<void> {
+    return this.#upstreams.declare(settings, adapters)
+  }
+
+  /** Which source answers for a name; see Resolver. */
+  resolve(doer: Doer, owner: Owner, type: string, name: string): Promise<Resolution> {
+    return this.#resolver.resolve(doer, owner, type, name)
+  }
+
+  /** The upstreams behind an owner, for requests that name no package. */
+  upstreamsOf(owner: Owner, type: string): Promise<Upstream[]> {
+    return this.#resolver.upstreamsOf(owner, type)
+  }
+
+  /** Which of the names must not leave the server. */
+  hostedNames(owner: Owner, type: string, names: readonly string[]): Promise<Set<string>> {
+    return this.#resolver.hostedNames(owner, type, names)
+  }
+
+  /** Call after the commit that changed what an organization attaches. */
+  attachmentsChanged(orgId: number, type: string): void {
+    this.#resolver.attachmentsChanged(orgId, type)
+  }
+
+  /** The upstream behind a mirror owner, or null. */
+  forOwner(ownerId: number, type: string): Upstream | null {
+    return this.#upstreams.forOwner(ownerId, type)
+  }
+
+  /** The connections of the upstream at this origin, for requests that are passed through. Throws NotFound. */
+  dispatcherOf(origin: string): UpstreamClient['dispatcher'] {
+    return this.#upstreams.atOrigin(origin).client.dispatcher
+  }
+
+  /** The declared upstream of that name, or null. */
+  find(name: string): Upstream | null {
+    return this.#upstreams.find(name)
+  }
+
+  list(): UpstreamState[] {
+    return this.#upstreams.list()
+  }
+
+  /** Throws NotFound. */
+  get(name: string): UpstreamState {
+    return this.#upstreams.get(name)
+  }
+
+  /** Throws NotFound. */
+  setMode(name: string, mode: UpstreamMode): Promise<void> {
+    return this.#upstreams.setMode(name, mode)
+  }
+
+  /** Makes documents stale, all or those of one package name; deletes nothing. Throws NotFound. */
+  async invalidate(name: string, packageName?: string): Promise<void> {
+    const upstream = this.#upstreams.getUpstream(name)
+    upstream.client.resetHealth()
+    await this.documents.invalidate(upstream, packageName)
+  }
+
+  /** Forgets what is held of one package, or of all; digests are remembered. Throws NotFound. */
+  async purge(name: string, packageName?: string): Promise<void> {
+    const { id, owner, settings } = this.#upstreams.getUpstream(name)
+    await this.documents.purge(id, packageName)
+    await this.#packages.removal.removeAll(owner, settings.type, packageName)
+  }
+
+  /** Waits until nothing is being fetched or stored. */
+  async settle(): Promise<void> {
+    await Promise.all([this.documents.settle(), this.artifacts.settle()])
+  }
+
+  /** Gives up what is being fetched, and waits for what is being stored. */
+  async close(): Promise<void> {
+    await this.#upstreams.close()
+    await this.settle()
+  }
+}

@@ -1,0 +1,132 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Static, Type } from 'typebox'
+import { Value } from 'typebox/value'
+import { parse } from 'yaml'
+import { ConfigError } from '../config/config.ts'
+import { parseDuration } from '../config/units.ts'
+import type { UpstreamAdapter } from './adapter.ts'
+
+const UpstreamFile = Type.Object(
+  {
+    type: Type.String({ minLength: 1 }),
+    owner: Type.String({ minLength: 1 }),
+    url: Type.Optional(Type.String({ minLength: 1 })),
+    artifactHosts: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+    allowPrivateNetwork: Type.Optional(Type.Boolean()),
+    fresh: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+)
+
+/** One declared upstream. */
+export interface UpstreamSettings {
+  /** The file's name without `.yaml`. */
+  readonly name: string
+  readonly type: string
+  /** Name of the mirror owner that serves it. */
+  readonly owner: string
+  /** Ends with a slash. */
+  readonly url: URL
+  /** Other hosts that documents of this upstream may point to. */
+  readonly artifactHosts: readonly string[]
+  /** Every address may be contacted, or none of the private ones but, with `origin`, the upstream's own. */
+  readonly privateNetwork: 'allowed' | 'origin' | 'refused'
+  /** ms that a document is served without asking; null: the default. */
+  readonly fresh: number | null
+}
+
+type Environment = Record<string, string | undefined>
+
+/**
+ * Reads every `*.yaml` of the directory; ENTREPOT_UPSTREAM_<NAME>_URL and …_ALLOW_PRIVATE_NETWORK override one file.
+ * A missing directory declares nothing. Throws ConfigError with the file's or variable's name.
+ */
+export async function readUpstreamFiles(
+  directory: string,
+  environment: Environment,
+  adapters: ReadonlyMap<string, UpstreamAdapter>,
+): Promise<UpstreamSettings[]> {
+  const names = (await listYaml(directory)).map((file) => file.replace(/\.yaml$/, ''))
+  checkVariables(environment, names)
+  return Promise.all(names.map((name) => readUpstream(directory, name, environment, adapters)))
+}
+
+async function readUpstream(
+  directory: string,
+  name: string,
+  environment: Environment,
+  adapters: ReadonlyMap<string, UpstreamAdapter>,
+): Promise<UpstreamSettings> {
+  const where = join(directory, `${name}.yaml`)
+  const file = parseFile(where, await readFile(where, 'utf8'))
+  const adapter = adapters.get(file.type)
+  if (adapter === undefined) throw new ConfigError(`${where}: type: ${file.type} cannot be mirrored`)
+  const { url: urlVariable, privateNetwork: privateVariable } = variablesOf(name)
+  const allowed = environment[privateVariable]
+  if (allowed !== undefined && allowed !== 'true' && allowed !== 'false') {
+    throw new ConfigError(`${privateVariable}: ${JSON.stringify(allowed)} is neither true nor false`)
+  }
+  const declared = environment[urlVariable] || file.url
+  const url = declared ?? (await adapter.defaultUrl?.())
+  if (url === undefined) throw new ConfigError(`${where}: url: is missing`)
+  const fresh = file.fresh === undefined ? null : parseDuration(file.fresh)
+  if (file.fresh !== undefined && fresh === null) throw new ConfigError(`${where}: fresh: is not a duration such as 5m`)
+  // What the host's own client already talks to may be on a private network; where it redirects to may not.
+  const otherwise = declared === undefined ? 'origin' : 'refused'
+  return {
+    name,
+    type: file.type,
+    owner: file.owner,
+    url: parseUrl(url, declared === undefined ? where : environment[urlVariable] ? urlVariable : `${where}: url`),
+    artifactHosts: file.artifactHosts ?? [],
+    privateNetwork: (allowed === undefined ? file.allowPrivateNetwork : allowed === 'true') ? 'allowed' : otherwise,
+    fresh,
+  }
+}
+
+function parseFile(where: string, text: string): Static<typeof UpstreamFile> {
+  let file: unknown
+  try {
+    file = parse(text)
+  } catch (error) {
+    throw new ConfigError(`${where}: ${(error as Error).message}`)
+  }
+  const error = Value.Errors(UpstreamFile, file)[0]
+  if (error !== undefined) throw new ConfigError(`${where}: ${error.instancePath.slice(1)} ${error.message}`)
+  return file as Static<typeof UpstreamFile>
+}
+
+function parseUrl(text: string, where: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw new ConfigError(`${where}: ${text} is not an http or https URL`)
+  if (url.username !== '' || url.search !== '')
+    throw new ConfigError(`${where}: the URL must have no user and no query`)
+  url.hash = ''
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  return url
+}
+
+function variablesOf(name: string) {
+  const prefix = `ENTREPOT_UPSTREAM_${name.toUpperCase().replace(/[^A-Z0-9]/g, '_')}`
+  return { url: `${prefix}_URL`, privateNetwork: `${prefix}_ALLOW_PRIVATE_NETWORK` }
+}
+
+function checkVariables(environment: Environment, names: string[]): void {
+  const known = new Set(names.flatMap((name) => Object.values(variablesOf(name))))
+  for (const variable of Object.keys(environment)) {
+    if (variable.startsWith('ENTREPOT_UPSTREAM_') && !known.has(variable)) {
+      throw new ConfigError(`${variable}: no upstream file has this name`)
+    }
+  }
+}
+
+async function listYaml(directory: string): Promise<string[]> {
+  try {
+    return (await readdir(directory)).filter((file) => file.endsWith('.yaml')).sort()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}

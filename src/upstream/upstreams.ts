@@ -1,0 +1,160 @@
+import { Op } from 'sequelize'
+import type { Accounts } from '../auth/accounts.ts'
+import type { Owner } from '../auth/owner.ts'
+import type { Notices } from '../cache/notices.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { Database } from '../db/connect.ts'
+import { NotFound } from '../errors.ts'
+import type { Models } from '../models/index.ts'
+import type { UpstreamAdapter } from './adapter.ts'
+import { type OriginState, UpstreamClient } from './client.ts'
+import { staleSince } from './freshness.ts'
+import type { UpstreamSettings } from './upstream-file.ts'
+
+/** Whether an upstream is asked; `blocked` also keeps what is held to itself (pull-through.md §3.4). */
+export type UpstreamMode = 'online' | 'offline' | 'blocked'
+
+/** One upstream at work. `mode` may change while it runs. */
+export interface Upstream {
+  readonly id: number
+  readonly settings: UpstreamSettings
+  /** The mirror owner that serves it, as it was at the start: its id and name do not change. */
+  readonly owner: Owner
+  readonly adapter: UpstreamAdapter
+  readonly client: UpstreamClient
+  readonly mode: UpstreamMode
+}
+
+/** What administrators see of an upstream. */
+export interface UpstreamState {
+  readonly name: string
+  readonly type: string
+  readonly owner: string
+  readonly url: string
+  readonly mode: UpstreamMode
+  readonly origins: OriginState[]
+}
+
+/** What the upstreams are made from. */
+export interface UpstreamsParts {
+  db: Database
+  models: Models
+  accounts: Accounts
+  notices: Notices
+  clock: Clock
+  config: Config
+  version: string
+}
+
+/** The declared upstreams, by name, by mirror owner, by id. */
+export class Upstreams {
+  readonly #parts: UpstreamsParts
+  readonly #byName = new Map<string, Upstream & { mode: UpstreamMode }>()
+
+  constructor(parts: UpstreamsParts) {
+    this.#parts = parts
+    parts.notices.subscribe('upstream-mode', (message) => {
+      const [name, mode] = JSON.parse(message) as [string, UpstreamMode]
+      this.#switch(name, mode)
+    })
+  }
+
+  /** Brings the rows in line with the files: owner, row, and stale validators when the URL changed. */
+  async declare(settings: readonly UpstreamSettings[], adapters: ReadonlyMap<string, UpstreamAdapter>): Promise<void> {
+    for (const one of settings) {
+      const owner = await this.#parts.accounts.ensureMirror(one.owner, `Mirror of ${one.url.host}`)
+      const { id, mode } = await this.#declareRow(one, owner)
+      const client = new UpstreamClient(one, this.#parts.config.mirrors, this.#parts.clock, this.#parts.version)
+      this.#byName.set(one.name, { id, settings: one, owner, adapter: adapters.get(one.type)!, client, mode })
+    }
+  }
+
+  /** The upstream behind a mirror owner, or null. */
+  forOwner(ownerId: number, type: string): Upstream | null {
+    for (const upstream of this.#byName.values()) {
+      if (upstream.owner.id === ownerId && upstream.settings.type === type) return upstream
+    }
+    return null
+  }
+
+  find(name: string): Upstream | null {
+    return this.#byName.get(name) ?? null
+  }
+
+  findById(id: number): Upstream | null {
+    for (const upstream of this.#byName.values()) if (upstream.id === id) return upstream
+    return null
+  }
+
+  /** The first upstream at an origin. Throws NotFound. */
+  atOrigin(origin: string): Upstream {
+    for (const upstream of this.#byName.values()) if (upstream.settings.url.origin === origin) return upstream
+    throw new NotFound('upstream', origin)
+  }
+
+  list(): UpstreamState[] {
+    return [...this.#byName.values()].map(describe)
+  }
+
+  /** Throws NotFound. */
+  get(name: string): UpstreamState {
+    return describe(this.getUpstream(name))
+  }
+
+  /** Throws NotFound. */
+  getUpstream(name: string): Upstream {
+    const upstream = this.find(name)
+    if (upstream === null) throw new NotFound('upstream', name)
+    return upstream
+  }
+
+  /** Switches an upstream for all replicas and forgets its failures. Throws NotFound. */
+  async setMode(name: string, mode: UpstreamMode): Promise<void> {
+    const { id } = this.getUpstream(name)
+    await this.#parts.models.upstream.update({ mode, updatedAt: this.#parts.clock.now() }, { where: { id } })
+    this.#switch(name, mode)
+    this.#parts.notices.publish('upstream-mode', JSON.stringify([name, mode]))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#byName.values()].map(({ client }) => client.close()))
+  }
+
+  #switch(name: string, mode: UpstreamMode): void {
+    const upstream = this.#byName.get(name)
+    if (upstream === undefined) return
+    upstream.mode = mode
+    upstream.client.resetHealth()
+  }
+
+  async #declareRow(settings: UpstreamSettings, owner: Owner): Promise<{ id: number; mode: UpstreamMode }> {
+    const { db, models, clock } = this.#parts
+    const { name, type } = settings
+    const baseUrl = settings.url.href
+    const now = clock.now()
+    return db.inTransaction(async (transaction) => {
+      const row = await models.upstream.findOne({ where: { name }, transaction })
+      if (row === null) {
+        const values = { name, type, ownerId: owner.id, baseUrl, createdAt: now, updatedAt: now }
+        const { id, mode } = await models.upstream.create(values, { transaction })
+        return { id, mode }
+      }
+      if (row.baseUrl !== baseUrl) {
+        // Validators of another server mean nothing, and what it said must be asked again; what is held stays held.
+        const where = { upstreamId: row.id }
+        await models.upstreamDocument.update({ etag: '', lastModified: '' }, { where, transaction })
+        const verifiedAt = staleSince(now, settings, this.#parts.config.mirrors)
+        const later = { ...where, verifiedAt: { [Op.gt]: verifiedAt } }
+        await models.upstreamDocument.update({ verifiedAt }, { where: later, transaction })
+      }
+      await row.update({ type, ownerId: owner.id, baseUrl, updatedAt: now }, { transaction })
+      return { id: row.id, mode: row.mode }
+    })
+  }
+}
+
+function describe(upstream: Upstream): UpstreamState {
+  const { name, type, owner, url } = upstream.settings
+  return { name, type, owner, url: url.href, mode: upstream.mode, origins: upstream.client.states() }
+}

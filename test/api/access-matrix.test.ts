@@ -1,0 +1,117 @@
+import Fastify from 'fastify'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { api } from '../../src/api/index.ts'
+import { publish } from '../support/builders/published-package.ts'
+import { TestApp } from '../support/test-app.ts'
+
+/**
+ * What each caller gets on each route, written by hand; a route without a row fails (security.md S1, S11). Owners are
+ * hidden: `ann` is a private user, `closed` her private organization. The columns: anonymous; bob, a stranger; and
+ * tokens of ann: one without any scope of the route, one with every scope for public owners only, one with every scope
+ * to read. A dash stands for "the handler decides", which other tests look at.
+ */
+const table = `
+GET    /version                                     200 200 200 200 200
+GET    /user                                        401 200 403 200 200
+GET    /users/search                                200 200 403 200 200
+GET    /users/:username                             404 404 403 403 200
+GET    /users/:username/tokens                      401 403 403 401 401
+POST   /users/:username/tokens                      401 403 403 401 403
+DELETE /users/:username/tokens/:token               401 403 403 401 403
+GET    /token                                       401 404 200 200 200
+DELETE /token                                       401 404 -   -   -
+GET    /orgs                                        200 200 403 200 200
+POST   /orgs                                        401 422 403 422 403
+GET    /orgs/:org                                   404 404 403 403 200
+PATCH  /orgs/:org                                   401 404 403 404 403
+DELETE /orgs/:org                                   401 404 403 404 403
+GET    /user/orgs                                   401 200 403 200 200
+GET    /users/:username/orgs                        401 404 403 403 200
+GET    /orgs/:org/upstreams/:type                   401 404 403 404 200
+PUT    /orgs/:org/upstreams/:type                   401 404 403 404 403
+GET    /packages/:owner                             401 403 403 403 200
+GET    /packages/:owner/:type/:name                 401 403 403 403 200
+DELETE /packages/:owner/:type/:name                 401 403 403 403 403
+GET    /packages/:owner/:type/:name/-/latest        401 403 403 403 200
+POST   /packages/:owner/:type/:name/-/link/:repository 401 403 403 403 403
+POST   /packages/:owner/:type/:name/-/unlink        401 403 403 403 403
+GET    /packages/:owner/:type/:name/:version        401 403 403 403 200
+DELETE /packages/:owner/:type/:name/:version        401 403 403 403 403
+GET    /packages/:owner/:type/:name/:version/files  401 403 403 403 200
+GET    /admin/users                                 401 403 403 403 403
+POST   /admin/users                                 401 403 403 403 403
+PATCH  /admin/users/:username                       401 403 403 403 403
+DELETE /admin/users/:username                       401 403 403 403 403
+POST   /admin/users/:username/orgs                  401 403 403 403 403
+GET    /admin/orgs                                  401 403 403 403 403
+GET    /admin/upstreams                             401 403 403 403 403
+POST   /admin/upstreams                             401 403 403 403 403
+GET    /admin/upstreams/:upstream                   401 403 403 403 403
+PUT    /admin/upstreams/:upstream                   401 403 403 403 403
+PATCH  /admin/upstreams/:upstream                   401 403 403 403 403
+DELETE /admin/upstreams/:upstream                   401 403 403 403 403
+POST   /admin/upstreams/:upstream/mode              401 403 403 403 403
+POST   /admin/upstreams/:upstream/invalidate        401 403 403 403 403
+POST   /admin/upstreams/:upstream/purge             401 403 403 403 403
+`
+
+const rows = table
+  .trim()
+  .split('\n')
+  .map((line) => line.split(/\s+/) as [method: string, url: string, ...statuses: string[]])
+
+const parameters: Record<string, string> = {
+  username: 'ann',
+  token: '1',
+  org: 'closed',
+  owner: 'closed',
+  type: 'generic',
+  name: 'secret',
+  version: '1.0.0',
+  repository: 'repo',
+  upstream: 'none',
+}
+
+describe('the access matrix of the REST API', () => {
+  let app: TestApp
+  let callers: (string | null)[]
+
+  beforeAll(async () => {
+    app = await TestApp.start()
+    const ann = await app.createUser('ann')
+    const bob = await app.createUser('bob')
+    await app.createOrganization('closed', ann, 'private')
+    await app.api('PATCH', '/admin/users/ann', { login_name: 'ann', visibility: 'private' })
+    await publish(app, { owner: 'closed', name: 'secret', creator: 'ann' })
+    const categories = ['activitypub', 'admin', 'misc', 'notification', 'organization']
+    const reading = [...categories, 'issue', 'package', 'repository', 'user'].map((category) => `read:${category}`)
+    const tokens = [['write:misc'], ['public-only', 'all'], reading]
+    const secrets = await Promise.all(tokens.map((scopes) => app.createToken('ann', scopes, ann)))
+    callers = [null, bob, ...secrets.map((secret) => `Bearer ${secret}`)]
+  })
+  afterAll(() => app.close())
+
+  test('has a row for every route and no other', async () => {
+    const routes: string[] = []
+    const other = Fastify()
+    other.decorate('services', app.services)
+    other.addHook('onRoute', ({ method, url }) => {
+      if (method !== 'HEAD') routes.push(`${String(method)} ${url}`)
+    })
+    await other.register(api)
+    await other.ready()
+    expect(routes.sort()).toEqual(rows.map(([method, url]) => `${method} ${url}`).sort())
+    await other.close()
+  })
+
+  test.each(rows)('%s %s', async (method, pattern, ...expected) => {
+    const path = pattern.replace(/:(\w+)/g, (_match, name: string) => parameters[name]!)
+    const payload = ['GET', 'DELETE'].includes(method) ? undefined : {}
+    const statuses: string[] = []
+    for (const [index, caller] of callers.entries()) {
+      if (expected[index] === '-') statuses.push('-')
+      else statuses.push(String((await app.api(method as 'GET', path, payload, caller)).statusCode))
+    }
+    expect(statuses).toEqual(expected)
+  })
+})

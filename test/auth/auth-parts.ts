@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { AccessTokens } from '../../src/auth/access-tokens.ts'
+import { Accounts, type Owner } from '../../src/auth/accounts.ts'
+import { Authenticator, type Doer } from '../../src/auth/authenticator.ts'
+import { Memberships } from '../../src/auth/memberships.ts'
+import { Passwords } from '../../src/auth/passwords.ts'
+import { Permissions } from '../../src/auth/permissions.ts'
+import type { Scopes } from '../../src/auth/scopes.ts'
+import { Notices } from '../../src/cache/notices.ts'
+import { Database } from '../../src/db/connect.ts'
+import { migrate } from '../../src/db/migrations/index.ts'
+import { initModels } from '../../src/models/index.ts'
+import { createTestDatabaseUrl } from '../support/test-database.ts'
+
+type TestDatabaseUrl = Awaited<ReturnType<typeof createTestDatabaseUrl>>
+
+export const PASSWORD = 'correct horse battery'
+
+/** Everything of src/auth over one database of its own; `replica()` is a second process on the same database. */
+export class AuthParts {
+  readonly folder: string
+  readonly #database: TestDatabaseUrl
+  readonly db: Database
+  readonly models
+  now = Date.UTC(2030, 0, 1)
+  readonly errors: unknown[] = []
+  readonly memberships
+  readonly passwords = new Passwords()
+  readonly accounts
+  readonly accessTokens
+  readonly authenticator
+  readonly permissions
+
+  private constructor(folder: string, database: TestDatabaseUrl, notices: Notices) {
+    this.folder = folder
+    this.#database = database
+    this.db = new Database(database.url)
+    this.models = initModels(this.db.sequelize)
+    const clock = { now: () => this.now }
+    const { db, models, passwords } = this
+    this.memberships = new Memberships(models, notices)
+    const { memberships } = this
+    this.accounts = new Accounts({ db, models, notices, clock, memberships, passwords, minPasswordLength: 8 })
+    this.accessTokens = new AccessTokens({ db, models, notices, clock, onError: (error) => this.errors.push(error) })
+    const { accounts, accessTokens } = this
+    this.authenticator = new Authenticator({ accounts, accessTokens, passwords, notices })
+    this.permissions = new Permissions(memberships, { requireSignIn: false })
+  }
+
+  static async open(): Promise<AuthParts> {
+    const folder = await mkdtemp(join(tmpdir(), 'entrepot-auth-'))
+    const parts = new AuthParts(folder, await createTestDatabaseUrl(folder), new Notices())
+    await parts.db.open()
+    await migrate(parts.db)
+    return parts
+  }
+
+  async replica(notices = new Notices()): Promise<AuthParts> {
+    const parts = new AuthParts(this.folder, this.#database, notices)
+    await parts.db.open()
+    return parts
+  }
+
+  async close(): Promise<void> {
+    await this.accessTokens.close()
+    await this.db.close()
+    await this.#database.drop()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  /** A user with the password PASSWORD. */
+  user(username: string, more: { isAdmin?: boolean; isRestricted?: boolean; visibility?: 'limited' | 'private' } = {}) {
+    return this.accounts.createUser({ username, email: `${username}@example.com`, password: PASSWORD, ...more })
+  }
+
+  /** Makes a team and puts the members in. */
+  async team(
+    org: Owner,
+    name: string,
+    permission: 'none' | 'read' | 'write' | 'admin',
+    members: Owner[],
+    packages?: 'none' | 'read' | 'write' | 'admin',
+  ): Promise<void> {
+    const orgId = org.id
+    const { id } = await this.models.team.create({ orgId, name, lowerName: name.toLowerCase(), permission })
+    if (packages !== undefined) {
+      await this.models.teamUnit.create({ teamId: id, orgId, unit: 'repo.packages', mode: packages })
+    }
+    for (const { id: userId } of members) await this.models.teamUser.create({ teamId: id, orgId, userId })
+    this.memberships.changed(null)
+  }
+
+  /** How many statements `work` sends. */
+  async queries(work: () => Promise<unknown>): Promise<number> {
+    const before = this.db.queries
+    await work()
+    return this.db.queries - before
+  }
+}
+
+export function basic(username: string, password: string): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+}
+
+export function doerOf(user: Owner | null, scopes: Scopes | null = null): Doer {
+  return { user, scopes, via: user === null ? 'anonymous' : 'basic', tokenId: null }
+}

@@ -1,0 +1,190 @@
+import type { InjectOptions } from 'fastify'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TestApp } from '../support/test-app.ts'
+
+/** What the suite needs to know of a type: how one package is published, and where what was published is. */
+export interface PackageTypeFixture {
+  /** The type's name. */
+  type: string
+  /** A request that publishes the same small package each time, without credentials. */
+  publish(owner: string): Promise<InjectOptions>
+  /** Path of the published file, below the server's root. */
+  file(owner: string): string
+  /** Path of the document that lists it; null where the type has none. */
+  document(owner: string): string | null
+  /** Whether the body of an error has the ecosystem's form. */
+  isError(body: string): boolean
+}
+
+/** What holds for every package type: rights, statuses, forms of errors, quotas, HEAD, 304. */
+export function describePackageType(fixture: PackageTypeFixture): void {
+  describe(`package type ${fixture.type}`, () => {
+    let server: TestApp
+    let owner: string
+    let stranger: string
+    const limit = `ENTREPOT_PACKAGES_LIMITS_${fixture.type.toUpperCase()}`
+
+    beforeAll(async () => {
+      server = await TestApp.start()
+      owner = await server.createUser('alice')
+      stranger = await server.createUser('bob')
+      await server.createOrganization('acme', owner)
+      await server.createOrganization('hidden', owner, 'private')
+      await server.createOrganization('insiders', owner, 'limited')
+      for (const org of ['acme', 'hidden', 'insiders']) {
+        expect((await send(await fixture.publish(org), owner)).statusCode).toBe(201)
+      }
+    })
+    afterAll(() => server.close())
+
+    const send = (options: InjectOptions, authorization?: string) =>
+      server.inject({ ...options, headers: { ...options.headers, ...(authorization && { authorization }) } })
+    const get = (url: string, authorization?: string, headers: Record<string, string> = {}) =>
+      send({ method: 'GET', url, headers }, authorization)
+    const reads = (org: string) => [fixture.file(org), fixture.document(org)].filter((path) => path !== null)
+
+    test('an unknown owner is 404 in the ecosystem’s form', async () => {
+      const response = await get(fixture.file('nobody'))
+      expect(response.statusCode).toBe(404)
+      expect(fixture.isError(response.body)).toBe(true)
+    })
+
+    test('everybody reads a public owner', async () => {
+      for (const path of reads('acme')) expect((await get(path)).statusCode).toBe(200)
+    })
+
+    test('a limited owner is read by whoever is signed in, a private one by its members (security.md S1)', async () => {
+      for (const path of reads('insiders')) {
+        expect((await get(path)).statusCode).toBe(401)
+        expect((await get(path, stranger)).statusCode).toBe(200)
+      }
+      for (const path of reads('hidden')) {
+        expect((await get(path)).statusCode).toBe(401)
+        expect((await get(path, stranger)).statusCode).toBe(401)
+        const own = await get(path, owner)
+        expect(own.statusCode).toBe(200)
+        expect(own.headers['cache-control']).toMatch(/^private/)
+        expect(own.headers['vary']).toMatch(/Authorization/)
+      }
+    })
+
+    test('nobody without the right publishes, and a challenge says how to sign in', async () => {
+      const request = await fixture.publish('acme')
+      for (const authorization of [undefined, stranger]) {
+        const response = await send(request, authorization)
+        expect(response.statusCode).toBe(401)
+        expect(response.headers['www-authenticate']).toMatch(/^Basic realm=/)
+        expect(fixture.isError(response.body)).toBe(true)
+      }
+    })
+
+    test('a token does what its scopes say, in every carrier (security.md S8, S9)', async () => {
+      const reader = await server.createToken('alice', ['read:package'], owner)
+      const other = await server.createToken('alice', ['write:user'], owner)
+      const publicOnly = await server.createToken('alice', ['write:package', 'public-only'], owner)
+      const request = await fixture.publish('acme')
+      const carriers = (token: string) => [
+        `Bearer ${token}`,
+        `token ${token}`,
+        `Basic ${Buffer.from(`alice:${token}`).toString('base64')}`,
+        `Basic ${Buffer.from(`${token}:`).toString('base64')}`,
+        `Basic ${Buffer.from(`${token}:x-oauth-basic`).toString('base64')}`,
+      ]
+      for (const carrier of carriers(reader)) {
+        expect((await get(fixture.file('hidden'), carrier)).statusCode).toBe(200)
+        expect((await send(request, carrier)).statusCode).toBe(401)
+      }
+      for (const carrier of carriers(other)) expect((await get(fixture.file('acme'), carrier)).statusCode).toBe(401)
+      for (const carrier of carriers(publicOnly)) {
+        for (const org of ['hidden', 'insiders']) expect((await get(fixture.file(org), carrier)).statusCode).toBe(403)
+        expect((await get(fixture.file('acme'), carrier)).statusCode).toBe(200)
+      }
+    })
+
+    test('unusable credentials are refused even where none are needed', async () => {
+      for (const authorization of [
+        'Bearer nonsense',
+        `Basic ${Buffer.from('alice:wrong').toString('base64')}`,
+        'Digest x',
+      ]) {
+        const response = await get(fixture.file('acme'), authorization)
+        expect(response.statusCode).toBe(401)
+        expect(fixture.isError(response.body)).toBe(true)
+      }
+    })
+
+    test('publishing again is 409', async () => {
+      const first = await fixture.publish('acme')
+      server.clock.advance(3_600_000)
+      const response = await send(first, owner)
+      expect(response.statusCode).toBe(409)
+      expect(fixture.isError(response.body)).toBe(true)
+    })
+
+    test('HEAD tells what GET would, and If-None-Match saves the body', async () => {
+      for (const path of reads('acme')) {
+        const full = await get(path)
+        const head = await send({ method: 'HEAD', url: path })
+        expect(head.statusCode).toBe(200)
+        expect(head.body).toBe('')
+        for (const name of ['etag', 'content-length', 'content-type', 'cache-control', 'last-modified']) {
+          expect(head.headers[name], name).toBe(full.headers[name])
+        }
+        const etag = String(full.headers['etag'])
+        expect(etag).toMatch(/^"[^"]+"$/)
+        for (const validator of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
+          const unchanged = await get(path, undefined, { 'if-none-match': validator })
+          expect(unchanged.statusCode).toBe(304)
+          expect(unchanged.headers['etag']).toBe(etag)
+          expect(unchanged.body).toBe('')
+        }
+        expect(full.headers['x-content-type-options']).toBe('nosniff')
+      }
+    })
+
+    test('warm reads run no SQL', async () => {
+      const token = `Bearer ${await server.createToken('alice', ['read:package'], owner)}`
+      const paths = [...reads('acme'), ...reads('hidden')]
+      for (const path of paths) await get(path, token)
+      await server.services.packages.downloads.flush()
+      const { queries } = server.services.db
+      for (const path of paths) {
+        const response = await get(path, token)
+        expect(response.statusCode).toBe(200)
+        expect((await send({ method: 'HEAD', url: path }, token)).statusCode).toBe(200)
+        expect((await get(path, token, { 'if-none-match': String(response.headers['etag']) })).statusCode).toBe(304)
+      }
+      expect(server.services.db.queries).toBe(queries)
+    })
+
+    test('a quota that is exceeded is 403 with its name, and nothing is left', async () => {
+      const cases = [
+        [{ [limit]: '10' }, 'maximum allowed package type size exceeded'],
+        [{ ENTREPOT_PACKAGES_LIMIT_TOTAL_OWNER_SIZE: '10' }, 'maximum allowed package storage quota exceeded'],
+        [{ ENTREPOT_PACKAGES_LIMIT_TOTAL_OWNER_COUNT: '0' }, 'maximum allowed package count exceeded'],
+      ] as const
+      for (const [environment, message] of cases) {
+        const limited = await TestApp.start({ environment })
+        try {
+          const carol = await limited.createUser('carol')
+          const request = await fixture.publish('carol')
+          const response = await limited.inject({ ...request, headers: { ...request.headers, authorization: carol } })
+          expect(response.statusCode).toBe(403)
+          expect(response.body).toContain(message)
+          expect(fixture.isError(response.body)).toBe(true)
+          expect((await limited.api('GET', '/packages/carol')).json()).toEqual([])
+          expect((await limited.inject({ method: 'GET', url: fixture.file('carol') })).statusCode).toBe(404)
+        } finally {
+          await limited.close()
+        }
+      }
+    })
+
+    test('an unknown route is 404 in the ecosystem’s form', async () => {
+      const prefix = fixture.file('acme').split(`/${fixture.type}/`)[0]
+      const response = await get(`${prefix}/${fixture.type}/-/a/b/c/d/e/f`)
+      expect(response.statusCode).toBe(404)
+      expect(fixture.isError(response.body)).toBe(true)
+    })
+  })
+}

@@ -1,0 +1,158 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { buildPublication } from '../../support/builders/npm.ts'
+import { FakeNpmRegistry } from '../../support/fake-npm-registry.ts'
+import { TestApp } from '../../support/test-app.ts'
+
+const REG = '/api/packages/acme/npm'
+
+let first: FakeNpmRegistry
+let second: FakeNpmRegistry
+let server: TestApp
+
+beforeEach(async () => {
+  first = await FakeNpmRegistry.start()
+  second = await FakeNpmRegistry.start()
+  const file = (owner: string, url: string) => ({ type: 'npm', owner, url, allowPrivateNetwork: true })
+  server = await TestApp.start({ upstreams: { npmjs: file('npmjs', first.url), other: file('other', second.url) } })
+  await server.createOrganization('acme')
+})
+afterEach(async () => {
+  await server.close()
+  await Promise.all([first.close(), second.close()])
+})
+
+const attach = async (body: unknown[]) => {
+  const response = await server.api('PUT', '/orgs/acme/upstreams/npm', body)
+  expect(response.statusCode, response.body).toBeLessThan(300)
+}
+const get = (path: string) => server.inject({ method: 'GET', url: `${REG}${path}` })
+const publish = async (name: string, version: string) =>
+  server.inject({
+    method: 'PUT',
+    url: `${REG}/${name.replace('/', '%2f')}`,
+    headers: { authorization: server.admin, 'content-type': 'application/json' },
+    payload: await buildPublication({ name, version }),
+  })
+
+describe('an organization that attaches an upstream', () => {
+  test('serves its own packages and falls through for the rest, from one URL', async () => {
+    await attach([{ upstream: 'npmjs' }])
+    expect((await publish('@acme/app', '1.0.0')).statusCode).toBe(201)
+    const { bytes } = await first.publish({ name: 'left', version: '1.0.0' })
+    expect((await get('/@acme%2fapp')).json().versions['1.0.0'].dist.tarball).toBe(
+      `http://127.0.0.1:8080${REG}/@acme/app/-/app-1.0.0.tgz`,
+    )
+    const left = await get('/left')
+    expect(left.json().versions['1.0.0'].dist.tarball).toBe(`http://127.0.0.1:8080${REG}/left/-/left-1.0.0.tgz`)
+    expect((await get('/left/-/left-1.0.0.tgz')).rawPayload.equals(bytes)).toBe(true)
+    expect((await get('/nobody')).statusCode).toBe(404)
+    expect(first.upstream.count('/@acme/app')).toBe(0)
+  })
+
+  test('shadows upstream names by its own, also in other spellings and after deletion', async () => {
+    await attach([{ upstream: 'npmjs' }])
+    await publish('secret', '1.0.0')
+    await first.publish({ name: 'secret', version: '99.0.0' })
+    await first.publish({ name: 'SECRET', version: '99.0.0' })
+    expect(Object.keys((await get('/secret')).json().versions)).toEqual(['1.0.0'])
+    expect((await server.api('DELETE', '/packages/acme/npm/secret/1.0.0')).statusCode).toBe(204)
+    for (const path of ['/secret', '/SECRET', '/secret/-/secret-99.0.0.tgz', '/SECRET/-/SECRET-99.0.0.tgz']) {
+      expect((await get(path)).statusCode).toBe(404)
+    }
+    expect(first.upstream.requests).toEqual([])
+  })
+
+  test('takes a name from the first upstream that has it, for ever (pull-through.md §7.4)', async () => {
+    await attach([{ upstream: 'npmjs' }, { upstream: 'other' }])
+    await second.publish({ name: 'left', version: '2.0.0' })
+    expect(Object.keys((await get('/left')).json().versions)).toEqual(['2.0.0'])
+    await first.publish({ name: 'left', version: '1.0.0' })
+    server.clock.advance(3_600_000)
+    expect(Object.keys((await get('/left')).json().versions)).toEqual(['2.0.0'])
+  })
+
+  test('does not ask the second upstream while the first does not answer (pull-through.md §14.11)', async () => {
+    await attach([{ upstream: 'npmjs' }, { upstream: 'other' }])
+    await second.publish({ name: 'left', version: '2.0.0' })
+    await first.upstream.down()
+    const refused = await get('/left')
+    expect(refused.statusCode).toBe(503)
+    expect(refused.headers['retry-after']).toBeDefined()
+    expect(second.upstream.requests).toEqual([])
+    await first.upstream.up()
+    server.clock.advance(60_000)
+    expect((await get('/left')).statusCode).toBe(200)
+  })
+
+  test('does not ask the second upstream for what the first, switched offline, does not hold', async () => {
+    await attach([{ upstream: 'npmjs' }, { upstream: 'other' }])
+    await first.publish({ name: 'mine', version: '1.0.0' })
+    await second.publish({ name: 'mine', version: '99.0.0' })
+    await server.services.upstream.setMode('npmjs', 'offline')
+    expect((await get('/mine')).statusCode).toBe(503)
+    expect(second.upstream.requests).toEqual([])
+    await server.services.upstream.setMode('npmjs', 'online')
+    expect(Object.keys((await get('/mine')).json().versions)).toEqual(['1.0.0'])
+  })
+
+  test('of one upstream that is offline has no other names', async () => {
+    await attach([{ upstream: 'npmjs' }])
+    await server.services.upstream.setMode('npmjs', 'offline')
+    expect((await get('/mine')).statusCode).toBe(404)
+  })
+
+  test('asks an upstream for the names that its patterns let through only', async () => {
+    await attach([{ upstream: 'npmjs', include: ['@pub/*', 'lib-*'], exclude: ['lib-private'] }])
+    for (const name of ['@pub/a', 'lib-a', 'lib-private', 'left']) await first.publish({ name, version: '1.0.0' })
+    expect((await get('/@pub%2fa')).statusCode).toBe(200)
+    expect((await get('/lib-a')).statusCode).toBe(200)
+    expect((await get('/lib-private')).statusCode).toBe(404)
+    expect((await get('/left')).statusCode).toBe(404)
+    expect(first.upstream.count('/left')).toBe(0)
+  })
+
+  test('refuses to publish over a name that it takes from an upstream', async () => {
+    await attach([{ upstream: 'npmjs' }])
+    await first.publish({ name: 'left', version: '1.0.0' })
+    await get('/left')
+    const refused = await publish('left', '9.0.0')
+    expect(refused.statusCode).toBe(409)
+    expect(refused.json().error).toMatch(/npmjs/)
+  })
+
+  test('stops falling through when it detaches, and does not before it attaches', async () => {
+    await first.publish({ name: 'left', version: '1.0.0' })
+    expect((await get('/left')).statusCode).toBe(404)
+    await attach(['npmjs'])
+    expect((await get('/left')).statusCode).toBe(200)
+    await attach([])
+    expect((await get('/left')).statusCode).toBe(404)
+  })
+
+  test('does not tell the upstream its own names in an audit', async () => {
+    await attach([{ upstream: 'npmjs', exclude: ['@acme/*'] }])
+    await publish('hosted-name', '1.0.0')
+    const response = await server.inject({
+      method: 'POST',
+      url: `${REG}/-/npm/v1/security/advisories/bulk`,
+      headers: { 'content-type': 'application/json' },
+      payload: { left: ['1.0.0'], 'hosted-name': ['1.0.0'], '@acme/reserved': ['1.0.0'] },
+    })
+    expect(response.statusCode).toBe(200)
+    expect(JSON.parse(String(first.audits[0]?.body))).toEqual({ left: ['1.0.0'] })
+  })
+
+  test('runs no SQL for warm answers of either source', async () => {
+    await attach([{ upstream: 'npmjs' }])
+    await publish('@acme/app', '1.0.0')
+    await first.publish({ name: 'left', version: '1.0.0' })
+    const paths = ['/@acme%2fapp', '/@acme/app/-/app-1.0.0.tgz', '/left', '/left/-/left-1.0.0.tgz']
+    for (const path of paths) expect((await get(path)).statusCode).toBe(200)
+    await server.services.upstream.settle()
+    for (const path of paths) await get(path)
+    await server.services.packages.downloads.flush()
+    const { queries } = server.services.db
+    for (const path of paths) expect((await get(path)).statusCode).toBe(200)
+    expect(server.services.db.queries).toBe(queries)
+  })
+})

@@ -1,0 +1,136 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { Conflict, QuotaExceeded } from '../../src/errors.ts'
+import { testDialects } from '../support/test-database.ts'
+import { info, Registry, settle } from './registry.ts'
+
+const messages = {
+  type: 'maximum allowed package type size exceeded',
+  size: 'maximum allowed package storage quota exceeded',
+  count: 'maximum allowed package count exceeded',
+}
+
+describe.each(testDialects)('quotas on %s', (dialect) => {
+  let registry: Registry
+  afterEach(() => registry.close())
+
+  const expectRefused = async (attempt: Promise<unknown>, message: string) => {
+    const { errors } = await settle([attempt])
+    expect(errors.map((error) => [error.constructor, error.message])).toEqual([[QuotaExceeded, message]])
+  }
+  const publish = async (owner: Parameters<typeof info>[0], name: string, bytes: string, more = {}) =>
+    registry.packages.createPackageOrAddFileToExisting(
+      info(owner, name, '1', more),
+      await registry.file(`${bytes.length}-${bytes.slice(0, 20)}`, bytes),
+    )
+
+  test('of a type limit the size of one file', async () => {
+    registry = await Registry.open(dialect, { limits: { limits: { npm: 4, generic: 0 } } })
+    const { packages } = registry
+    const alice = await registry.owner('alice')
+    expect([packages.quota.typeLimit('npm'), packages.quota.typeLimit('generic')]).toEqual([4, 0])
+    expect(packages.quota.typeLimit('maven')).toBe(Number.POSITIVE_INFINITY)
+    expect(packages.quota.typeLimit('constructor')).toBe(Number.POSITIVE_INFINITY)
+    await publish(alice, 'a', '1234', { type: 'npm' })
+    await expectRefused(publish(alice, 'a', '12345', { type: 'npm' }), messages.type)
+    await publish(alice, 'empty', '')
+    await expectRefused(publish(alice, 'a', '1'), messages.type)
+    await publish(alice, 'a', 'x'.repeat(100), { type: 'maven' })
+    expect(await registry.counts()).toMatchObject({ files: 3 })
+  })
+
+  test('of the owner limit the bytes of all files, equal ones counted each time', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerSize: 10 } })
+    const [alice, bob] = [await registry.owner('alice'), await registry.owner('bob')]
+    await publish(alice, 'a', '1234')
+    await publish(alice, 'b', '1234', { type: 'npm' })
+    await expectRefused(publish(alice, 'c', '123'), messages.size)
+    await publish(alice, 'c', '12')
+    await expectRefused(publish(alice, 'd', '1'), messages.size)
+    await publish(bob, 'a', '1234567890')
+    const { removal, lookup } = registry.packages
+    const found = await lookup.findFile(alice.id, 'generic', 'a', '1', '4-1234')
+    await removal.removePackageVersion({ owner: alice, ...found! }, alice)
+    await publish(alice, 'd', '1234')
+  })
+
+  test('of the owner limit the versions, of all types together', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerCount: 2 } })
+    const [alice, bob] = [await registry.owner('alice'), await registry.owner('bob')]
+    await publish(alice, 'a', '1')
+    await publish(alice, 'a', '1', { type: 'npm' })
+    await publish(alice, 'a', 'another')
+    await expectRefused(publish(alice, 'b', '1'), messages.count)
+    await publish(bob, 'a', '1')
+    expect(await registry.counts()).toMatchObject({ versions: 3, files: 4 })
+  })
+
+  test('do not count internal versions', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerCount: 1, limitTotalOwnerSize: 4 } })
+    const alice = await registry.owner('alice')
+    const { version } = await publish(alice, 'a', '1234')
+    await expectRefused(publish(alice, 'b', '1'), messages.count)
+    await registry.parts.models.packageVersion.update({ isInternal: true }, { where: { id: version.id } })
+    await publish(alice, 'b', '1234')
+  })
+
+  test('exempt site admins who upload, not owners who are site admins', async () => {
+    const limits = { limitTotalOwnerCount: 0, limitTotalOwnerSize: 0, limits: { generic: 0 } }
+    registry = await Registry.open(dialect, { limits })
+    const admin = await registry.owner('admin', 'user', true)
+    const alice = await registry.owner('alice')
+    await publish(alice, 'a', '1234', { creator: admin })
+    await expectRefused(publish(admin, 'a', '1234', { creator: alice }), messages.count)
+    await expectRefused(publish(admin, 'a', '1234', { creator: null }), messages.count)
+  })
+
+  test('refuse by length before the body is read, and store nothing of what they refuse', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerSize: 10, limits: { npm: 5 } } })
+    const [alice, mirror] = [await registry.owner('alice'), await registry.owner('mirror', 'mirror')]
+    const { quota } = registry.packages
+    await publish(alice, 'a', '1234')
+    await expectRefused(quota.checkUpload(alice, alice, 'npm', 6), messages.type)
+    await expectRefused(quota.checkUpload(alice, alice, 'generic', 7), messages.size)
+    await quota.checkUpload(alice, alice, 'generic', 6)
+    await quota.checkUpload(null, mirror, 'npm', 1_000)
+    const before = await registry.contents()
+    await expectRefused(publish(alice, 'b', '1234567'), messages.size)
+    expect(await registry.contents()).toEqual(before)
+  })
+
+  test('come after conflicts: an existing version is reported as such', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerCount: 1, limitTotalOwnerSize: 1 } })
+    const alice = await registry.owner('alice')
+    await publish(alice, 'a', '1')
+    const again = registry.packages.createPackageAndAddFile(info(alice, 'a', '1'), await registry.file('f', '22'))
+    await expect(again).rejects.toThrow(Conflict)
+  })
+
+  test('are exact for concurrent uploads of versions', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerCount: 5 } })
+    const alice = await registry.owner('alice')
+    const files = await Promise.all(Array.from({ length: 20 }, (_, index) => registry.file('f', `${index}`)))
+    const { values, errors } = await settle(
+      files.map((file, index) =>
+        registry.packages.createPackageAndAddFile(info(alice, `p${index % 7}`, `${index}`), file),
+      ),
+    )
+    expect(values).toHaveLength(5)
+    expect(new Set(errors.map(({ message }) => message))).toEqual(new Set([messages.count]))
+    expect(await registry.counts()).toMatchObject({ versions: 5, files: 5 })
+  })
+
+  test('are exact for concurrent uploads of files', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerSize: 70 } })
+    const alice = await registry.owner('alice')
+    const files = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => registry.file(`f${index}`, `${index % 2}`.padEnd(10))),
+    )
+    const { values, errors } = await settle(
+      files.map((file, index) =>
+        registry.packages.createPackageOrAddFileToExisting(info(alice, `p${index % 3}`, '1'), file),
+      ),
+    )
+    expect(values).toHaveLength(7)
+    expect(new Set(errors.map(({ message }) => message))).toEqual(new Set([messages.size]))
+  })
+})

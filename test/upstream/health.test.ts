@@ -1,0 +1,97 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { UpstreamUnavailable } from '../../src/errors.ts'
+import { OriginHealth } from '../../src/upstream/health.ts'
+
+let now: number
+let health: OriginHealth
+beforeEach(() => {
+  now = 1_000_000
+  health = new OriginHealth('https://upstream.example', { now: () => now })
+})
+const fail = (times: number) => {
+  for (let i = 0; i < times; i += 1) health.failed()
+}
+
+describe('OriginHealth', () => {
+  test('opens at the fifth failure in a row', () => {
+    fail(4)
+    expect(() => health.admit()).not.toThrow()
+    fail(1)
+    expect(health.state).toBe('open')
+    expect(() => health.admit()).toThrow(UpstreamUnavailable)
+  })
+
+  test('a success between failures keeps it closed', () => {
+    fail(4)
+    health.succeeded()
+    fail(4)
+    expect(health.state).toBe('closed')
+  })
+
+  test('lets one real request through after the pause, and closes when it succeeds', () => {
+    fail(5)
+    now += 12_001
+    expect(health.state).toBe('half-open')
+    health.admit()
+    expect(() => health.admit()).toThrow(/being tried/)
+    health.succeeded()
+    expect(health.state).toBe('closed')
+    expect(() => health.admit()).not.toThrow()
+  })
+
+  test('pauses longer each time the trial fails, at most five minutes', () => {
+    fail(5)
+    for (let i = 0; i < 10; i += 1) {
+      now += 400_000
+      health.admit()
+      health.failed()
+    }
+    now += 239_999
+    expect(health.state).toBe('open')
+    now += 120_002
+    expect(health.state).toBe('half-open')
+  })
+
+  test('late failures of requests sent before it opened do not prolong the pause', () => {
+    fail(5)
+    now += 12_001
+    fail(3)
+    expect(health.state).toBe('half-open')
+  })
+
+  test('answers that begin and never end are failures', () => {
+    for (let i = 0; i < 5; i += 1) {
+      health.admit()
+      health.answered()
+      health.failed()
+    }
+    expect(health.state).toBe('open')
+    now += 12_001
+    health.admit()
+    health.answered()
+    health.failed()
+    expect(health.state).toBe('open')
+  })
+
+  test('429 closes it for as long as the upstream says, and says so', () => {
+    health.rateLimited(30_000)
+    const error = (() => {
+      try {
+        return health.admit()
+      } catch (thrown) {
+        return thrown
+      }
+    })()
+    expect(error).toMatchObject({ status: 503, retryAfter: 30 })
+    now += 30_001
+    expect(() => health.admit()).not.toThrow()
+  })
+
+  test('a trial that was given up lets the next one try', () => {
+    fail(5)
+    now += 12_001
+    health.admit()
+    health.abandoned()
+    expect(() => health.admit()).not.toThrow()
+  })
+})
