@@ -98,7 +98,9 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
     })
     await upstream.declare(upstreamSettings, adapters)
     if (config.redis.url !== '') {
-      await notices.connect(config.redis.url, (err) => log.warn({ err }, 'redis'))
+      // Replicas are those who share the database; they may call its host by different names.
+      const installation = new URL(config.database.url).pathname
+      await notices.connect(config.redis.url, installation, (err) => log.warn({ err }, 'redis'))
     }
     return Object.freeze({
       config,

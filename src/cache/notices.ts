@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { RedisClientType } from '@keyv/redis'
 
-const CHANNEL = 'entrepot:notices'
-
 type Listener = (key: string) => void
 
 /**
@@ -13,6 +11,7 @@ export class Notices {
   readonly #listeners = new Map<string, Listener>()
   readonly #onGap: (() => void)[] = []
   readonly #self = randomUUID()
+  #channel = ''
   #publisher: RedisClientType | null = null
   #subscriber: RedisClientType | null = null
 
@@ -29,13 +28,17 @@ export class Notices {
 
   /** Tells the other replicas; never throws and never waits. */
   publish(topic: string, key: string): void {
-    this.#publisher?.publish(CHANNEL, JSON.stringify([this.#self, topic, key])).catch(() => {})
+    this.#publisher?.publish(this.#channel, JSON.stringify([this.#self, topic, key])).catch(() => {})
   }
 
-  /** Connects to Redis. While Redis is away notices are lost; at each reconnection the listeners of `onGap` hear of it. */
-  async connect(url: string, onError: (error: Error) => void): Promise<void> {
+  /**
+   * Connects to Redis; replicas of one `installation` hear each other, and nobody else who shares the Redis. While it is
+   * away notices are lost; at each reconnection the listeners of `onGap` hear of it.
+   */
+  async connect(url: string, installation: string, onError: (error: Error) => void): Promise<void> {
     // Loaded when it is configured only: it costs a tenth of the start.
     const { createClient } = await import('@keyv/redis')
+    this.#channel = `entrepot:notices:${installation}`
     const publisher = createClient({ url, socket: { connectTimeout: 5_000 }, disableOfflineQueue: true })
     const subscriber = publisher.duplicate()
     for (const client of [publisher, subscriber]) client.on('error', onError)
@@ -45,7 +48,7 @@ export class Notices {
       connected = true
     })
     await Promise.all([publisher.connect(), subscriber.connect()])
-    await subscriber.subscribe(CHANNEL, (message) => this.#receive(message))
+    await subscriber.subscribe(this.#channel, (message) => this.#receive(message))
     this.#publisher = publisher as RedisClientType
     this.#subscriber = subscriber as RedisClientType
   }

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { Database } from '../db/connect.ts'
 import { NotFound } from '../errors.ts'
+import type { Log } from '../log.ts'
 import type { Models } from '../models/index.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { type OriginState, UpstreamClient } from './client.ts'
@@ -44,6 +45,7 @@ export interface UpstreamsParts {
   notices: Notices
   clock: Clock
   config: Config
+  log: Log
   version: string
 }
 
@@ -54,10 +56,8 @@ export class Upstreams {
 
   constructor(parts: UpstreamsParts) {
     this.#parts = parts
-    parts.notices.subscribe('upstream-mode', (message) => {
-      const [name, mode] = JSON.parse(message) as [string, UpstreamMode]
-      this.#switch(name, mode)
-    })
+    // The notice says that something changed, the row says what: a strange message cannot switch anything.
+    parts.notices.subscribe('upstream-mode', (name) => void this.#reread(name))
   }
 
   /** Brings the rows in line with the files: owner, row, and stale validators when the URL changed. */
@@ -114,11 +114,20 @@ export class Upstreams {
     const { id } = this.getUpstream(name)
     await this.#parts.models.upstream.update({ mode, updatedAt: this.#parts.clock.now() }, { where: { id } })
     this.#switch(name, mode)
-    this.#parts.notices.publish('upstream-mode', JSON.stringify([name, mode]))
+    this.#parts.notices.publish('upstream-mode', name)
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#byName.values()].map(({ client }) => client.close()))
+  }
+
+  async #reread(name: string): Promise<void> {
+    try {
+      const row = await this.#parts.models.upstream.findOne({ where: { name }, attributes: ['mode'], raw: true })
+      if (row !== null && row.mode !== this.find(name)?.mode) this.#switch(name, row.mode)
+    } catch (err) {
+      this.#parts.log.warn({ err, upstream: name }, 'mode of the upstream not read again')
+    }
   }
 
   #switch(name: string, mode: UpstreamMode): void {

@@ -427,7 +427,7 @@ describe('an upstream that fails', () => {
       expect((await get('/left/-/left-1.0.0.tgz')).statusCode).toBe(200)
       for (const path of ['/right', '/right/-/right-1.0.0.tgz', '/right/latest']) {
         const unknown = await get(path)
-        expect([502, 503, 504]).toContain(unknown.statusCode)
+        expect([502, 503, 504], `${path}: ${unknown.body}`).toContain(unknown.statusCode)
         expect(unknown.json().error).toMatch(/npmjs|upstream|http/)
         expect(unknown.headers['cache-control']).toBe('no-store')
       }
