@@ -3,15 +3,23 @@ export type Subject =
   | 'access'
   | 'blob'
   | 'body'
+  | 'digest'
   | 'file'
+  | 'manifest'
+  | 'manifest-blob'
+  | 'name'
   | 'organization'
   | 'owner'
   | 'package'
+  | 'paging'
   | 'public-only'
   | 'repository'
   | 'route'
+  | 'scope'
+  | 'size'
   | 'tag'
   | 'token'
+  | 'upload'
   | 'upstream'
   | 'user'
   | 'version'
@@ -66,6 +74,12 @@ export class Unprocessable extends Invalid {
 export class TooLarge extends RegistryError {
   readonly kind = 'too-large'
   readonly status = 413
+}
+
+/** A range that does not fit what is there. */
+export class RangeNotSatisfiable extends RegistryError {
+  readonly kind = 'range-not-satisfiable'
+  readonly status = 416
 }
 
 /** No credentials, or unusable ones. */

@@ -1,4 +1,4 @@
-import { Type, type Static } from 'typebox'
+import { type Static, Type } from 'typebox'
 import type { Doer } from '../auth/authenticator.ts'
 import type { Owner } from '../auth/owner.ts'
 import { formatTime, hiddenTime } from './time.ts'

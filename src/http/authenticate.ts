@@ -5,6 +5,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** A login: whoever has only a revoked token must be able to get another, and clients send the old one along. */
     ignoresCredentials?: boolean
+    /** A Bearer token may be one that the registry's token endpoint has signed. */
+    acceptsRegistryTokens?: boolean
   }
 }
 

@@ -13,11 +13,12 @@ export async function mount(app: FastifyInstance, type: PackageType): Promise<vo
       throw new NotFound('route')
     })
     scope.addHook('onRequest', async (request) => {
-      const params = request.params as Record<string, string | undefined>
-      if (params['owner'] === undefined) return
-      const owner = await scope.services.accounts.find(params['owner'])
-      if (owner === null) throw new NotFound('owner', params['owner'])
-      request.target = { owner, type: type.name, name: type.parseTarget(params) }
+      const target = type.parseTarget(request)
+      if (target === null) return
+      const { accounts, upstream } = scope.services
+      const owner = (await accounts.find(target.owner)) ?? upstream.ownerCalled(target.owner)
+      if (owner === null) throw new NotFound('owner', target.owner)
+      request.target = { owner, type: type.name, name: target.name }
     })
     await scope.register(type.routes)
   }

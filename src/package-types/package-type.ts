@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import type { RenderError } from '../http/error-handler.ts'
 import type { UpstreamAdapter } from '../upstream/adapter.ts'
 
@@ -6,15 +7,22 @@ import type { UpstreamAdapter } from '../upstream/adapter.ts'
 export interface PackageType {
   /** `package.type` in the database, `type:` of an upstream file, key of `packages.limits`. */
   readonly name: string
-  /** Where its routes live; the routes run in a scope of their own, once per prefix. `:owner` is resolved before them. */
+  /** Where its routes live; the routes run in a scope of their own, once per prefix. */
   readonly prefixes: readonly string[]
   readonly routes: FastifyPluginAsyncTypebox
   readonly renderError: RenderError
   /**
-   * The package name that the route's parameters mean, in normal form; null on routes that name no package. Throws
-   * Invalid for a name that cannot be. Its result is what guard and handler share as `request.target.name`.
+   * Which owner, by name or alias, and which package, in normal form, the route's parameters mean; `name` is null on
+   * routes that name no package, the whole null on those that name no owner. Throws Invalid for a name that cannot be.
+   * Guard and handler share the result as `request.target`.
    */
-  readonly parseTarget: (params: Record<string, string | undefined>) => string | null
+  readonly parseTarget: (request: FastifyRequest) => TargetName | null
   /** Absent: this type cannot be mirrored. */
   readonly upstream?: UpstreamAdapter
+}
+
+/** See `PackageType.parseTarget`. */
+export interface TargetName {
+  readonly owner: string
+  readonly name: string | null
 }

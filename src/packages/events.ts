@@ -1,5 +1,5 @@
-import type { Notices } from '../cache/notices.ts'
 import type { Owner } from '../auth/owner.ts'
+import type { Notices } from '../cache/notices.ts'
 
 /** What happened, after it was committed. */
 export type PackageEvent = VersionEvent | ChangeEvent | FileRemovedEvent

@@ -1,5 +1,5 @@
-import type { Notices } from '../cache/notices.ts'
 import type { Owner } from '../auth/owner.ts'
+import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../db/connect.ts'
 import type { Models } from '../models/index.ts'

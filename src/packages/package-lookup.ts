@@ -7,7 +7,7 @@ import type { Downloads } from './downloads.ts'
 import { isPossibleKey } from './keys.ts'
 import { describeVersions } from './package-descriptor.ts'
 import type { FileRecord, PackageDescriptor, PackageRow, VersionRow } from './package-info.ts'
-import { searchVersions, type SearchQuery, type SearchResult } from './package-search.ts'
+import { type SearchQuery, type SearchResult, searchVersions } from './package-search.ts'
 import { blobTable, fileTable, packageTable, type Raw, versionTable } from './rows.ts'
 
 /** A notice that is lost (Notices promises nothing) hides a change for this long, ms. */

@@ -91,6 +91,26 @@ export class UpstreamEngine {
     return this.#upstreams.atOrigin(origin).client.dispatcher
   }
 
+  /** The mirror owner that has this alias, in any case, or null. */
+  ownerCalled(alias: string): Owner | null {
+    return this.#upstreams.ownerCalled(alias)
+  }
+
+  /** The upstream of a type behind the mirror owner of this name or alias, in any case, or null. */
+  mirrorCalled(type: string, name: string): Upstream | null {
+    return this.#upstreams.mirrorCalled(type, name)
+  }
+
+  /** The upstream of a type that serves this registry host (containerd's `ns`), or null. */
+  serving(type: string, host: string): Upstream | null {
+    return this.#upstreams.serving(type, host)
+  }
+
+  /** The upstream of a type whose mirror has a host name of its own, and this is it; or null. */
+  mountedAt(type: string, hostname: string): Upstream | null {
+    return this.#upstreams.mountedAt(type, hostname)
+  }
+
   /** The declared upstream of that name, or null. */
   find(name: string): Upstream | null {
     return this.#upstreams.find(name)

@@ -7,12 +7,17 @@ import { ConfigError } from '../config/config.ts'
 import { parseDuration } from '../config/units.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 
+const Names = () => Type.Optional(Type.Array(Type.String({ minLength: 1 })))
+
 const UpstreamFile = Type.Object(
   {
     type: Type.String({ minLength: 1 }),
     owner: Type.String({ minLength: 1 }),
+    aliases: Names(),
     url: Type.Optional(Type.String({ minLength: 1 })),
-    artifactHosts: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+    serves: Names(),
+    hosts: Names(),
+    artifactHosts: Names(),
     allowPrivateNetwork: Type.Optional(Type.Boolean()),
     fresh: Type.Optional(Type.String()),
   },
@@ -26,8 +31,14 @@ export interface UpstreamSettings {
   readonly type: string
   /** Name of the mirror owner that serves it. */
   readonly owner: string
+  /** Other names of that owner, lower case. */
+  readonly aliases: readonly string[]
   /** Ends with a slash. */
   readonly url: URL
+  /** Registry hosts whose content this is, as containerd's `ns` names them, lower case. */
+  readonly serves: readonly string[]
+  /** Host names of ours under whose root this mirror answers, lower case. */
+  readonly hosts: readonly string[]
   /** Other hosts that documents of this upstream may point to. */
   readonly artifactHosts: readonly string[]
   /** Every address may be contacted, or none of the private ones but, with `origin`, the upstream's own. */
@@ -78,11 +89,18 @@ async function readUpstream(
     name,
     type: file.type,
     owner: file.owner,
+    aliases: lowerCase(file.aliases),
+    serves: lowerCase(file.serves),
+    hosts: lowerCase(file.hosts),
     url: parseUrl(url, declared === undefined ? where : environment[urlVariable] ? urlVariable : `${where}: url`),
     artifactHosts: file.artifactHosts ?? [],
     privateNetwork: (allowed === undefined ? file.allowPrivateNetwork : allowed === 'true') ? 'allowed' : otherwise,
     fresh,
   }
+}
+
+function lowerCase(names: readonly string[] = []): string[] {
+  return names.map((name) => name.toLowerCase())
 }
 
 function parseFile(where: string, text: string): Static<typeof UpstreamFile> {

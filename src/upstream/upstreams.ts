@@ -78,6 +78,30 @@ export class Upstreams {
     return null
   }
 
+  /** The mirror owner with this alias, in any case, or null. */
+  ownerCalled(alias: string): Owner | null {
+    return this.#first(({ settings }) => settings.aliases.includes(alias.toLowerCase()))?.owner ?? null
+  }
+
+  /** The upstream of a type behind the mirror owner of this name or alias, or null. */
+  mirrorCalled(type: string, name: string): Upstream | null {
+    const lowerName = name.toLowerCase()
+    return this.#first(
+      ({ owner, settings }) =>
+        settings.type === type && (owner.lowerName === lowerName || settings.aliases.includes(lowerName)),
+    )
+  }
+
+  /** The upstream of a type that serves this registry host, or null. */
+  serving(type: string, host: string): Upstream | null {
+    return this.#first(({ settings }) => settings.type === type && settings.serves.includes(host.toLowerCase()))
+  }
+
+  /** The upstream of a type that is mounted at this host name, or null. */
+  mountedAt(type: string, hostname: string): Upstream | null {
+    return this.#first(({ settings }) => settings.type === type && settings.hosts.includes(hostname.toLowerCase()))
+  }
+
   find(name: string): Upstream | null {
     return this.#byName.get(name) ?? null
   }
@@ -119,6 +143,11 @@ export class Upstreams {
 
   async close(): Promise<void> {
     await Promise.all([...this.#byName.values()].map(({ client }) => client.close()))
+  }
+
+  #first(matches: (upstream: Upstream) => boolean): Upstream | null {
+    for (const upstream of this.#byName.values()) if (matches(upstream)) return upstream
+    return null
   }
 
   async #reread(name: string): Promise<void> {

@@ -8,7 +8,10 @@ export const generic: PackageType = {
   name: GENERIC,
   prefixes: ['/api/packages/:owner/generic'],
   // No name is refused here: one that cannot be is not found when read, and refused when uploaded.
-  parseTarget: ({ name }) => name?.toLowerCase() ?? null,
+  parseTarget: ({ params }) => {
+    const { owner, name } = params as { owner: string; name?: string }
+    return { owner, name: name?.toLowerCase() ?? null }
+  },
   routes,
   renderError,
 }

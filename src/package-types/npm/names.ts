@@ -39,10 +39,10 @@ export function parsePackagePath(path: string): PackagePath | null {
   return { name, rest: segments.slice(scoped ? 2 : 1) }
 }
 
-/** The package that the parameters of an npm route name; see `PackageType.parseTarget`. */
-export function parseTarget(params: Record<string, string | undefined>): string | null {
-  const path = params['*']
-  return path === undefined ? null : (parsePackagePath(path)?.name ?? null)
+/** Owner and package that the parameters of an npm route name; see `PackageType.parseTarget`. */
+export function parseTarget({ params }: { params: unknown }): { owner: string; name: string | null } {
+  const { owner, '*': path } = params as { owner: string; '*'?: string }
+  return { owner, name: path === undefined ? null : (parsePackagePath(path)?.name ?? null) }
 }
 
 /** Throws Invalid unless a package of ours may be called so (Gitea's rule: lower case, npm.md §1). */

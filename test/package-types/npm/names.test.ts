@@ -25,7 +25,7 @@ describe('a path below the registry', () => {
     ["it's~fine!*(really)", "it's~fine!*(really)", []],
   ])('%s names %s', (path, name, rest) => {
     expect(parsePackagePath(path)).toEqual({ name, rest })
-    expect(parseTarget({ owner: 'acme', '*': path })).toBe(name)
+    expect(parseTarget({ params: { owner: 'acme', '*': path } })).toEqual({ owner: 'acme', name })
   })
 
   test.each(['', '-', '-/unknown', '-/v1/other', '@acme', '@acme/'])('%j names nothing', (path) => {
@@ -33,7 +33,7 @@ describe('a path below the registry', () => {
   })
 
   test('routes without a path name nothing', () => {
-    expect(parseTarget({ owner: 'acme' })).toBeNull()
+    expect(parseTarget({ params: { owner: 'acme' } })).toEqual({ owner: 'acme', name: null })
   })
 
   test.each([

@@ -1,0 +1,14 @@
+import type { PackageType } from '../package-type.ts'
+import { addressOf } from './address.ts'
+import { renderError } from './errors.ts'
+import { CONTAINER } from './names.ts'
+import { routes } from './routes.ts'
+
+/** Container images and other OCI artifacts, as docker, podman, skopeo and containerd push and pull them. */
+export const container: PackageType = {
+  name: CONTAINER,
+  prefixes: ['/v2', '/mirror/:mirror/v2'],
+  routes,
+  renderError,
+  parseTarget: addressOf,
+}
