@@ -70,7 +70,7 @@ module.exports = {
     only(
       'fastify-at-the-edge',
       '(fastify|fastify-plugin|@fastify/[^/]+)',
-      '^src/(app\\.ts|http/|api/|package-types/[^/]+\\.ts$|package-types/container/(address|call)\\.ts$|.*routes\\.ts$)',
+      '^src/(app\\.ts|http/|api/|package-types/[^/]+\\.ts$|package-types/container/(address|call|challenge)\\.ts$|.*routes\\.ts$)',
       'Elsewhere schemas come from typebox, and functions take plain arguments.',
     ),
     only(

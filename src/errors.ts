@@ -95,6 +95,13 @@ export class Unauthenticated extends RegistryError {
 export class Forbidden extends RegistryError {
   readonly kind = 'forbidden'
   readonly status = 403
+  /** The caller may not even know that the owner exists; an ecosystem may answer as if it did not. */
+  readonly hidesOwner: boolean
+
+  constructor(message: string, subject?: Subject, { hidesOwner = false }: { hidesOwner?: boolean } = {}) {
+    super(message, subject)
+    this.hidesOwner = hidesOwner
+  }
 }
 
 /** A quota of the owner or a size limit of the type would be exceeded. */

@@ -5,6 +5,9 @@ import { Authenticator } from './auth/authenticator.ts'
 import { Memberships } from './auth/memberships.ts'
 import { Passwords } from './auth/passwords.ts'
 import { Permissions } from './auth/permissions.ts'
+import { RegistryJwts } from './auth/registry-jwt.ts'
+import { longestTokenLife, RegistryTokens } from './auth/registry-tokens.ts'
+import { SigningKeys } from './auth/signing-keys.ts'
 import { Notices } from './cache/notices.ts'
 import type { Clock } from './clock.ts'
 import { type Config, ConfigError } from './config/config.ts'
@@ -14,7 +17,9 @@ import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { initModels, type Models } from './models/index.ts'
 import { Packages } from './packages/index.ts'
+import type { RulesByType } from './packages/package-rules.ts'
 import { FilesystemBlobStore } from './storage/filesystem-blob-store.ts'
+import { FilesystemUploadParts } from './storage/filesystem-upload-parts.ts'
 import { Spool } from './storage/spool.ts'
 import type { UpstreamAdapter } from './upstream/adapter.ts'
 import { UpstreamEngine } from './upstream/index.ts'
@@ -34,6 +39,7 @@ export interface Services {
   readonly accounts: Accounts
   readonly authenticator: Authenticator
   readonly accessTokens: AccessTokens
+  readonly registryTokens: RegistryTokens
   readonly permissions: Permissions
   readonly packages: Packages
   readonly upstream: UpstreamEngine
@@ -52,14 +58,14 @@ export interface ServicesInput {
   clock: Clock
   /** By package type: how its upstreams speak. */
   adapters: ReadonlyMap<string, UpstreamAdapter>
-  /** Names of all package types, for the keys of `packages.limits`. */
-  typeNames: readonly string[]
+  /** By package type: what it says of its packages; every type is in it, for the keys of `packages.limits`. */
+  packageRules: RulesByType
 }
 
 /** Makes every part in order: database and schema, storage, accounts, packages, upstreams. Throws ConfigError. */
 export async function buildServices(input: ServicesInput): Promise<Services> {
-  const { config, environment, version, log, clock, adapters, typeNames } = input
-  const unknown = Object.keys(config.packages.limits).find((type) => !typeNames.includes(type))
+  const { config, environment, version, log, clock, adapters, packageRules } = input
+  const unknown = Object.keys(config.packages.limits).find((type) => !packageRules.has(type))
   if (unknown !== undefined) throw new ConfigError(`packages.limits.${unknown}: there is no such package type`)
   const onError = (err: unknown, message = 'background work failed') => log.error({ err }, message)
   const upstreamSettings = await readUpstreamFiles(config.upstreamsDir, environment, adapters)
@@ -73,6 +79,7 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
     const spool = new Spool(join(config.dataDir, 'spool'))
     await spool.open()
     const blobs = new FilesystemBlobStore(join(config.dataDir, 'packages'))
+    const uploadParts = new FilesystemUploadParts(join(config.dataDir, 'packages', 'uploads'))
     const metrics = new Metrics()
     metrics.gauge('entrepot_database_queries', 'Statements sent to the database', () => db.queries)
     const memberships = new Memberships(models, notices)
@@ -81,8 +88,14 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
     const { minPasswordLength } = config.auth
     const accounts = new Accounts({ db, models, notices, clock, memberships, passwords, minPasswordLength })
     const accessTokens = new AccessTokens({ db, models, notices, clock, onError })
-    const authenticator = new Authenticator({ accounts, accessTokens, passwords, notices })
-    const packages = new Packages({ db, models, notices, clock, spool, blobs, limits: config.packages, onError })
+    const keys = new SigningKeys({ db, models, clock, longestLife: longestTokenLife })
+    const jwts = new RegistryJwts({ keys, clock, issuer: config.baseUrl })
+    const registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, clock, notices })
+    const authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, notices })
+    const packages = new Packages({
+      ...{ db, models, notices, clock, spool, blobs, uploadParts },
+      ...{ limits: config.packages, rules: packageRules, onError },
+    })
     const upstream = new UpstreamEngine({
       db,
       models,
@@ -114,6 +127,7 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
       accounts,
       authenticator,
       accessTokens,
+      registryTokens,
       permissions,
       packages,
       upstream,

@@ -19,6 +19,7 @@ export const PackageSchema = Type.Object({
   origin: Type.Enum(['hosted', 'cached']),
   upstream: Type.Union([Type.String(), Type.Null()]),
   last_downloaded_at: Type.String(),
+  metadata: Type.Optional(Type.Unknown({ description: 'What the type knows of the version; absent where nothing is.' })),
 })
 
 /** Gitea's PackageFile. */
@@ -35,11 +36,11 @@ export const PackageFileSchema = Type.Object({
 /** A version as the viewer may see it. Cached ones have nobody as creator, and the upstream that they came from. */
 export function toPackageJson(
   { config, upstream }: Services,
-  { owner, creator, package: row, version }: PackageDescriptor,
+  { owner, creator, package: row, version, metadata }: PackageDescriptor,
   viewer: Doer,
 ): Static<typeof PackageSchema> {
   const isCached = owner.kind === 'mirror'
-  const path = [owner.name, '-', 'packages', row.type, row.name.toLowerCase(), version.version.toLowerCase()]
+  const path = [owner.name, '-', 'packages', row.type, row.name.toLowerCase(), version.lowerVersion]
   return {
     id: version.id,
     owner: toUserJson(owner, viewer, config.baseUrl),
@@ -53,6 +54,7 @@ export function toPackageJson(
     origin: isCached ? 'cached' : 'hosted',
     upstream: isCached ? (upstream.forOwner(owner.id, row.type)?.settings.name ?? null) : null,
     last_downloaded_at: formatTimeOrNever(version.lastDownloadedAt),
+    ...(metadata === null ? {} : { metadata }),
   }
 }
 

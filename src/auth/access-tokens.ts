@@ -33,6 +33,7 @@ const TOUCH_INTERVAL = 60_000
 export class AccessTokens {
   readonly #parts: { db: Database; models: Models; clock: Clock; onError: (error: unknown, message: string) => void }
   readonly #byHash: Cache<AccessTokenRow>
+  readonly #byId: Cache<AccessTokenRow>
   /** Token id → when its use was last noted here. */
   readonly #touched = new Map<number, number>()
   readonly #writing = new Set<Promise<void>>()
@@ -47,6 +48,7 @@ export class AccessTokens {
   }) {
     this.#parts = parts
     this.#byHash = new Cache({ name: 'access-tokens', max: 20_000, ttl: 60_000 }, parts.notices)
+    this.#byId = new Cache({ name: 'access-token-ids', max: 20_000, ttl: 60_000 }, parts.notices)
   }
 
   /** Makes a token; `secret` is shown to its user once. Invalid when the user has one of that name. */
@@ -94,17 +96,7 @@ export class AccessTokens {
   async findBySecret(secret: string): Promise<AccessTokenRow | null> {
     if (!SECRET.test(secret)) return null
     const tokenHash = hashSecret(secret)
-    try {
-      return await this.#byHash.get(tokenHash, async () => {
-        const row = await this.#parts.models.accessToken.findOne({ where: { tokenHash } })
-        // Thrown, because what is not there must not be remembered: anybody can invent secrets.
-        if (row === null) throw new UnknownSecret()
-        return toRow(row)
-      })
-    } catch (error) {
-      if (error instanceof UnknownSecret) return null
-      throw error
-    }
+    return remember(this.#byHash, tokenHash, () => this.#parts.models.accessToken.findOne({ where: { tokenHash } }))
   }
 
   /** A token of that user, by id or, for a text with a non-digit, by its exact name; null: none. */
@@ -122,11 +114,17 @@ export class AccessTokens {
     return row === null ? null : toRow(row)
   }
 
+  /** As `findById`, from memory when warm: its last use may be older than the row's. */
+  async recall(id: number): Promise<AccessTokenRow | null> {
+    return remember(this.#byId, String(id), () => this.#parts.models.accessToken.findByPk(id))
+  }
+
   /** From now on the secret opens nothing here, and soon nothing on other replicas. */
   async revoke(token: AccessTokenRow): Promise<void> {
     const { db, models } = this.#parts
     await db.inTransaction((transaction) => models.accessToken.destroy({ where: { id: token.id }, transaction }))
     this.#byHash.invalidate(token.tokenHash)
+    this.#byId.invalidate(String(token.id))
     this.#touched.delete(token.id)
   }
 
@@ -154,7 +152,25 @@ export class AccessTokens {
   }
 }
 
-class UnknownSecret extends Error {}
+class UnknownToken extends Error {}
+
+async function remember(
+  cache: Cache<AccessTokenRow>,
+  key: string,
+  load: () => Promise<AccessToken | null>,
+): Promise<AccessTokenRow | null> {
+  try {
+    return await cache.get(key, async () => {
+      const row = await load()
+      // Thrown, because what is not there must not be remembered: anybody can invent secrets.
+      if (row === null) throw new UnknownToken()
+      return toRow(row)
+    })
+  } catch (error) {
+    if (error instanceof UnknownToken) return null
+    throw error
+  }
+}
 
 function hashSecret(secret: string): string {
   return createHash('sha256').update(secret).digest('hex')

@@ -28,7 +28,7 @@ import {
 import { checkEmail, checkName, checkPassword } from './account-rules.ts'
 import { createFirstAdmin, type FirstAdminConfig } from './first-admin.ts'
 import type { Memberships } from './memberships.ts'
-import { type Owner, toOwner } from './owner.ts'
+import { type Owner, toOwner, type Visibility } from './owner.ts'
 import type { Passwords } from './passwords.ts'
 
 export type { AccountChanges, NewOrganization, NewUser, UserChanges } from './account-columns.ts'
@@ -68,9 +68,14 @@ export class Accounts {
     return (await this.#records.findById(id))?.owner ?? null
   }
 
-  /** For the authenticator alone: the account with its password hash. */
+  /** For sign-in alone: the account with its password hash. */
   async findRecord(name: string): Promise<AccountRecord | null> {
     return this.#records.find(name)
+  }
+
+  /** As `findRecord`; no SQL when warm. */
+  async findRecordById(id: number): Promise<AccountRecord | null> {
+    return this.#records.findById(id)
   }
 
   /** Unprocessable for a name or e-mail address that is malformed, reserved or taken; Invalid for a bad password. */
@@ -111,19 +116,20 @@ export class Accounts {
   }
 
   /**
-   * The mirror of that name, made or given the description as needed. Conflict when a user or an organization has
-   * the name, Unprocessable when nobody may have it.
+   * The mirror of that name, made or given the description and visibility as needed. Conflict when a user or an
+   * organization has the name, Unprocessable when nobody may have it.
    */
-  async ensureMirror(name: string, description: string): Promise<Owner> {
+  async ensureMirror(name: string, description: string, visibility: Visibility = 'public'): Promise<Owner> {
     checkName(name)
+    const wanted = { description, visibility }
     const mirror = await this.#parts.db.inTransaction(async (transaction) => {
       const lowerName = name.toLowerCase()
       const row = await this.#parts.models.user.findOne({ where: { lowerName }, transaction })
-      if (row === null) return this.#insert('mirror', name, { description }, transaction)
+      if (row === null) return this.#insert('mirror', name, wanted, transaction)
       if (row.kind !== 'mirror')
         throw new Conflict('owner', `the name ${name} belongs to a ${row.kind}, not to a mirror`)
-      if (row.description !== description) {
-        await row.update({ description, updatedAt: this.#parts.clock.now() }, { transaction })
+      if (row.description !== description || row.visibility !== visibility) {
+        await row.update({ ...wanted, updatedAt: this.#parts.clock.now() }, { transaction })
       }
       return row
     })

@@ -1,3 +1,4 @@
+import type { Grants } from './grants.ts'
 import type { Owner } from './owner.ts'
 import type { Scopes } from './scopes.ts'
 
@@ -7,11 +8,22 @@ export interface Doer {
   readonly user: Owner | null
   /** Null: a password sign-in, unrestricted, or anonymous. */
   readonly scopes: Scopes | null
-  /** How the credentials came; Bearer and `token` are one. */
+  /** How the credentials came; Bearer and `token` are one. A registry token of nobody in particular is `bearer` too. */
   readonly via: 'anonymous' | 'basic' | 'bearer'
   /** The access token used, wherever it stood. */
   readonly tokenId: number | null
+  /** Of the stored password that matched; null: none did. See `markOfPassword`. */
+  readonly passwordMark: string | null
+  /** What a registry token is limited to; null: not limited to named repositories. */
+  readonly grants: Grants | null
 }
 
 /** Nobody in particular. */
-export const anonymous: Doer = Object.freeze({ user: null, scopes: null, via: 'anonymous', tokenId: null })
+export const anonymous: Doer = Object.freeze({
+  user: null,
+  scopes: null,
+  via: 'anonymous',
+  tokenId: null,
+  passwordMark: null,
+  grants: null,
+})

@@ -30,6 +30,7 @@ const WRITE = 2
 
 /** The rights of one access token, immutable and in normal form (gitea-model.md §10, rest-api.md §5). */
 export class Scopes {
+  static readonly #known = new Map<string, Scopes>()
   /** The token reaches public owners only. */
   readonly publicOnly: boolean
   readonly #levels: ReadonlyMap<ScopeCategory, number>
@@ -56,9 +57,13 @@ export class Scopes {
     return new Scopes(publicOnly, levels)
   }
 
-  /** Reads what `toStored` wrote. */
+  /** Reads what `toStored` wrote; the same text is read once. */
   static fromStored(text: string): Scopes {
-    return Scopes.parse([text])
+    const known = Scopes.#known.get(text)
+    if (known !== undefined) return known
+    const scopes = Scopes.parse([text])
+    if (Scopes.#known.size < 1_000) Scopes.#known.set(text, scopes)
+    return scopes
   }
 
   /** Writing implies reading. */

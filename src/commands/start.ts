@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { type Config, loadConfig } from '../config/config.ts'
 import type { Log } from '../log.ts'
 import { packageTypes } from '../package-types/index.ts'
+import type { RulesByType } from '../packages/package-rules.ts'
 import { buildServices, type Services } from '../services.ts'
 import type { UpstreamAdapter } from '../upstream/adapter.ts'
 
@@ -23,9 +24,14 @@ export async function start(environment: NodeJS.ProcessEnv): Promise<{ config: C
     log,
     clock: { now: () => Date.now() },
     adapters: upstreamAdapters(),
-    typeNames: packageTypes.map(({ name }) => name),
+    packageRules: packageRules(),
   })
   return { config, log, services }
+}
+
+/** By type name: what the types say of their packages. */
+export function packageRules(): RulesByType {
+  return new Map(packageTypes.map((type) => [type.name, type]))
 }
 
 /** By type name: how the types that can be mirrored speak to their upstreams. */

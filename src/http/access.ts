@@ -1,8 +1,11 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Doer } from '../auth/authenticator.ts'
+import type { Action } from '../auth/grants.ts'
 import type { ScopeCategory } from '../auth/scopes.ts'
-import { Forbidden, MethodNotAllowed, NotFound, Unauthenticated } from '../errors.ts'
+import { Forbidden, MethodNotAllowed, NotFound, type RegistryError, Unauthenticated } from '../errors.ts'
 import type { Services } from '../services.ts'
+import type { Target } from './decorate.ts'
 
 /**
  * The right that a route demands:
@@ -12,7 +15,8 @@ import type { Services } from '../services.ts'
  */
 export type Access = 'public' | 'signed-in' | 'self' | 'read' | 'write' | 'remove' | 'owner' | 'admin'
 
-const OF_PACKAGES: ReadonlySet<Access> = new Set(['read', 'write', 'remove'])
+/** What a registry token must grant for a right of packages. */
+const ACTION = { read: 'pull', write: 'push', remove: 'delete' } as const
 /** Access modes of gitea-model.md §10. */
 const READ = 1
 const WRITE = 2
@@ -23,6 +27,8 @@ declare module 'fastify' {
     access?: Access
     /** The token scopes that the route needs, read or write by its method; `read` and `write` routes need `package`. */
     scope?: ScopeCategory | readonly ScopeCategory[] | null
+    /** What a registry token must grant, where the route's right does not say it. */
+    registryAction?: (request: FastifyRequest) => Action
   }
 }
 
@@ -31,7 +37,7 @@ export const access = fp(async (app) => {
   app.addHook('onRoute', (route) => {
     const right = route.config?.access
     if (right === undefined) throw new Error(`${String(route.method)} ${route.url} declares no access`)
-    if (!OF_PACKAGES.has(right) && right !== 'public' && route.config?.scope === undefined) {
+    if (!isOfPackages(right) && right !== 'public' && route.config?.scope === undefined) {
       throw new Error(`${String(route.method)} ${route.url} declares no scope`)
     }
     const guard = async (request: FastifyRequest) => check(app.services, request, right, route)
@@ -39,12 +45,16 @@ export const access = fp(async (app) => {
   })
 })
 
+function isOfPackages(right: Access): right is keyof typeof ACTION {
+  return Object.hasOwn(ACTION, right)
+}
+
 async function check(services: Services, request: FastifyRequest, right: Access, route: RouteOptions): Promise<void> {
-  if (OF_PACKAGES.has(right)) return checkPackages(services, request, right)
+  if (isOfPackages(right)) return checkPackages(services, request, right)
   const scopes = [route.config?.scope ?? []].flat()
   if (right === 'public' && scopes.length === 0) return
   const { doer } = request
-  checkScopes(request, scopes, request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write')
+  checkScopes(doer, scopes, request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write')
   if (right === 'public') {
     if (services.config.auth.requireSignIn) checkSignedIn(request)
     return
@@ -63,21 +73,50 @@ async function check(services: Services, request: FastifyRequest, right: Access,
   throw new Forbidden('you do not have the right to do this', 'user')
 }
 
-async function checkPackages(services: Services, request: FastifyRequest, right: Access): Promise<void> {
+async function checkPackages(
+  services: Services,
+  request: FastifyRequest,
+  right: 'read' | 'write' | 'remove',
+): Promise<void> {
   const { target, doer } = request
   if (target === null) throw new NotFound('route')
-  const isMirror = target.owner.kind === 'mirror'
-  if (right === 'write' && isMirror) {
-    throw new MethodNotAllowed(`${target.owner.name} mirrors an upstream registry and takes no uploads`)
+  const action = request.routeOptions.config.registryAction?.(request) ?? ACTION[right]
+  const refusal = await findRefusal(services, doer, target, right, action)
+  if (refusal !== null) throw refusal
+}
+
+/**
+ * Why the doer may not do this to a package, as the error to answer with; null: he may. The guard asks it for the
+ * package that the path names; handlers ask it for any other that the request names.
+ */
+export async function findRefusal(
+  { permissions }: Services,
+  doer: Doer,
+  { owner, name }: Pick<Target, 'owner' | 'name'>,
+  right: 'read' | 'write' | 'remove',
+  action: Action = ACTION[right],
+): Promise<RegistryError | null> {
+  const { user, scopes, grants } = doer
+  const mode = await permissions.accessMode(doer, owner)
+  const isMirror = owner.kind === 'mirror'
+  if (right === 'write' && isMirror && mode >= READ) {
+    return new MethodNotAllowed(`${owner.name} mirrors an upstream registry and takes no uploads`)
   }
-  checkScopes(request, ['package'], right === 'read' ? 'read' : 'write')
-  if (doer.scopes?.publicOnly === true && target.owner.visibility !== 'public') {
-    throw new Forbidden('this token reads public owners only', 'public-only')
+  const isHidden = mode < READ && owner.visibility !== 'public' && user !== null
+  const hidesOwner = isHidden && !(await permissions.canSee(doer, owner))
+  if (!hidesOwner && grants !== null && !(name !== null && grants.allows(`${owner.lowerName}/${name}`, action))) {
+    return new Unauthenticated(`the token is not for ${action} here`, 'scope')
   }
-  const mode = await services.permissions.accessMode(doer, target.owner)
-  if (mode >= (right === 'read' ? READ : isMirror ? OWNER : WRITE)) return
-  if (doer.user === null) throw new Unauthenticated('sign in to use these packages', 'access')
-  throw new Forbidden(`you have no ${right} access to the packages of ${target.owner.name}`, 'access')
+  const scope = right === 'read' ? 'read' : 'write'
+  if (scopes !== null && !scopes.allows('package', scope)) {
+    return new Forbidden(`token lacks the scope ${scope}:package`, 'access', { hidesOwner })
+  }
+  if (scopes?.publicOnly === true && owner.visibility !== 'public') {
+    return new Forbidden('this token reads public owners only', 'public-only', { hidesOwner })
+  }
+  if (mode >= (right === 'read' ? READ : isMirror ? OWNER : WRITE)) return null
+  if (user === null) return new Unauthenticated('sign in to use these packages', 'access')
+  return new Forbidden(`you have no ${right} access to the packages of ${owner.name}`, 'access', { hidesOwner })
 }
 
 function checkSignedIn(request: FastifyRequest): void {
@@ -91,8 +130,7 @@ function checkSignedIn(request: FastifyRequest): void {
   }
 }
 
-function checkScopes(request: FastifyRequest, categories: readonly ScopeCategory[], mode: 'read' | 'write'): void {
-  const { scopes } = request.doer
+function checkScopes({ scopes }: Doer, categories: readonly ScopeCategory[], mode: 'read' | 'write'): void {
   if (scopes === null) return
   for (const category of categories) {
     if (!scopes.allows(category, mode)) throw new Forbidden(`token lacks the scope ${mode}:${category}`, 'access')

@@ -13,8 +13,9 @@ declare module 'fastify' {
 /** Fills `request.doer` from the Authorization header; unusable credentials are refused even where none are needed. */
 export const authenticate = fp(async (app) => {
   app.addHook('onRequest', async (request) => {
-    request.doer = request.routeOptions.config.ignoresCredentials
+    const { ignoresCredentials, acceptsRegistryTokens = false } = request.routeOptions.config
+    request.doer = ignoresCredentials
       ? anonymous
-      : await app.services.authenticator.authenticate(request.headers.authorization)
+      : await app.services.authenticator.authenticate(request.headers.authorization, { acceptsRegistryTokens })
   })
 })

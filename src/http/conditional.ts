@@ -17,7 +17,8 @@ export type Outcome = { status: 200 | 304 | 416 } | { status: 206; range: ByteRa
 
 /**
  * Decides a request for a file of `size` bytes (null: unknown, no ranges) from its headers alone (RFC 9110 §13.2.2).
- * Several ranges, unknown units and malformed ranges are answered whole, as RFC 9110 §14.2 allows.
+ * Several ranges, unknown units and malformed ranges are answered whole, inverted ones refused; RFC 9110 §14.2 allows
+ * both, and container.md §3 wants the latter.
  */
 export function decide(
   method: string,
@@ -59,7 +60,7 @@ export function matchesEtag(list: string, etag: string): boolean {
 
 /**
  * One range of a Range header over `size` bytes, cut to them; null when it is to be ignored, `unsatisfiable` when none
- * of its bytes exist.
+ * of its bytes exist or its end comes before its start.
  */
 export function parseRange(header: string, size: number): ByteRange | 'unsatisfiable' | null {
   const match = /^bytes=\s*(\d*)-(\d*)\s*$/i.exec(header)
@@ -73,8 +74,7 @@ export function parseRange(header: string, size: number): ByteRange | 'unsatisfi
   }
   const start = Number(first)
   const end = last === '' ? Number.POSITIVE_INFINITY : Number(last)
-  if (end < start) return null
-  return start >= size ? 'unsatisfiable' : { start, end: Math.min(end, size - 1) }
+  return end < start || start >= size ? 'unsatisfiable' : { start, end: Math.min(end, size - 1) }
 }
 
 /** An HTTP date in ms, or null. Only the form that RFC 9110 §5.6.7 lets anyone send today. */

@@ -31,7 +31,8 @@ export function createErrorHandler(render: RenderError) {
       if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
       if (error.detail !== undefined) reply.header('cache-status', `Entrepot; fwd=uri-miss; detail=${error.detail}`)
     }
-    reply.removeHeader('etag').removeHeader('last-modified')
+    // Those that are set anew too: the order of the headers would tell how far the request had come.
+    for (const name of ['etag', 'last-modified', ...Object.keys(answer.headers ?? {})]) reply.removeHeader(name)
     return reply
       .code(answer.status)
       .header('cache-control', answer.status === 404 ? cacheControl.notFound : cacheControl.noStore)

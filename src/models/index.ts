@@ -3,9 +3,11 @@ import { defineAccessToken } from './access-token.ts'
 import { defineNameBinding } from './name-binding.ts'
 import { definePackage } from './package.ts'
 import { definePackageBlob } from './package-blob.ts'
+import { definePackageBlobUpload } from './package-blob-upload.ts'
 import { definePackageFile } from './package-file.ts'
 import { definePackageProperty } from './package-property.ts'
 import { definePackageVersion } from './package-version.ts'
+import { defineSigningKey } from './signing-key.ts'
 import { defineTeam } from './team.ts'
 import { defineTeamUnit } from './team-unit.ts'
 import { defineTeamUser } from './team-user.ts'
@@ -26,10 +28,12 @@ export function initModels(sequelize: Sequelize) {
     teamUnit: defineTeamUnit(sequelize),
     teamUser: defineTeamUser(sequelize),
     accessToken: defineAccessToken(sequelize),
+    signingKey: defineSigningKey(sequelize),
     package: definePackage(sequelize),
     packageVersion: definePackageVersion(sequelize),
     packageFile: definePackageFile(sequelize),
     packageBlob: definePackageBlob(sequelize),
+    packageBlobUpload: definePackageBlobUpload(sequelize),
     packageProperty: definePackageProperty(sequelize),
     upstream: defineUpstream(sequelize),
     upstreamDocument: defineUpstreamDocument(sequelize),

@@ -1,10 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { RenderError } from '../http/error-handler.ts'
+import type { PackageRules } from '../packages/package-rules.ts'
 import type { UpstreamAdapter } from '../upstream/adapter.ts'
 
 /** One ecosystem: its URLs, its errors, and how its upstreams speak. Its suite is test/contracts/package-type.ts. */
-export interface PackageType {
+export interface PackageType extends PackageRules {
   /** `package.type` in the database, `type:` of an upstream file, key of `packages.limits`. */
   readonly name: string
   /** Where its routes live; the routes run in a scope of their own, once per prefix. */

@@ -57,6 +57,28 @@ export class BlobRows {
     }
   }
 
+  /**
+   * Runs `work` in a transaction over a content that is there already, forced to disk first. `work` must call
+   * `keepExisting`. Null when the content is not there or goes meanwhile.
+   */
+  async withExisting<T>(sha256: string, work: (transaction: Transaction) => Promise<T>): Promise<T | null> {
+    // It may have come as a cached artifact, which nobody forced to disk.
+    if (!(await this.#blobs.sync(sha256))) return null
+    try {
+      return await this.#db.inTransaction(work)
+    } catch (error) {
+      if (error instanceof ContentVanished) return null
+      throw error
+    }
+  }
+
+  /** The row that was found `FOR UPDATE` in a transaction of `withExisting`. */
+  async keepExisting(held: BlobRow | null): Promise<BlobRow> {
+    if (held === null) throw new ContentVanished('the blob is gone')
+    await this.requireContent(held)
+    return held
+  }
+
   /** The row for the content, in a transaction of `withContent`; `held` is the row if it was found `FOR UPDATE`. */
   async keep(content: SpoolEntry, held: BlobRow | null, transaction: Transaction): Promise<BlobRow> {
     const row = held ?? (await this.#insert(content, transaction))

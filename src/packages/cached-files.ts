@@ -18,7 +18,7 @@ import { newFile, newPackage, newVersion, type PropertyValues, propertiesOf, typ
 const BATCH = 32
 
 interface Waiting {
-  readonly upload: Upload
+  readonly upload: Upload<PackageFileCreationInfo>
   readonly also: AlsoInTransaction | undefined
   readonly resolve: (record: FileRecord) => void
   readonly reject: (error: unknown) => void
@@ -52,7 +52,8 @@ export class CachedFiles {
 
   /** See Packages.addCachedFile. */
   async add(info: CachedFileInfo, file: PackageFileCreationInfo, also?: AlsoInTransaction): Promise<FileRecord> {
-    const upload: Upload = { info, file, keys: uploadKeys(info, file) }
+    const { size, digests } = file.content
+    const upload = { info, file, keys: uploadKeys(info, file), sha256: digests.sha256, size }
     // The bytes may have to be put twice; after the first time they belong to the store.
     const release = file.content.hold()
     try {

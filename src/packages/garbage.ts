@@ -3,11 +3,14 @@ import type { Clock } from '../clock.ts'
 import type { Database } from '../db/connect.ts'
 import type { Models } from '../models/index.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
+import type { PackageEvents } from './events.ts'
+import { expireInternalFiles } from './internal-files.ts'
 import { forUpdate, lockPackage } from './locks.ts'
 import { refType } from './package-descriptor.ts'
 import type { BlobRow, PackageRow } from './package-info.ts'
 import type { PackageLookup } from './package-lookup.ts'
 import { blobTable, packageTable, type Raw } from './rows.ts'
+import type { UploadSessions } from './upload-sessions.ts'
 
 /** Ms. */
 const OLDER_THAN = 24 * 60 * 60 * 1000
@@ -32,12 +35,15 @@ export interface GarbageParts {
   readonly clock: Clock
   readonly blobs: BlobStore
   readonly lookup: PackageLookup
+  readonly events: PackageEvents
+  readonly uploads: UploadSessions
   readonly onError: (error: unknown, message: string) => void
 }
 
 /**
- * Deletes blobs made more than `olderThan` ms ago (default 24 h) that no file and no document refers to, and packages
- * without versions (gitea-model.md §11, §12). Nobody else ever deletes a content. One that cannot be deleted now is
+ * Deletes what is older than `olderThan` ms (default 24 h): uploads that nobody goes on with, files of internal versions,
+ * blobs that no file and no document refers to; and versions and packages that are empty then (gitea-model.md §11, §12,
+ * container.md §14). Nobody else ever deletes a content. One that cannot be deleted now is
  * reported and left for the next time.
  *
  * The lock of its row guards a content, across processes too. A blob goes in one transaction that locks the row, looks
@@ -50,8 +56,10 @@ export async function collectGarbage(
   parts: GarbageParts,
   { olderThan = OLDER_THAN }: { olderThan?: number } = {},
 ): Promise<Freed> {
-  await deleteEmptyPackages(parts)
   const before = parts.clock.now() - olderThan
+  await parts.uploads.expire(before)
+  await expireInternalFiles(parts, before)
+  await deleteEmptyPackages(parts)
   let freed: Freed = { blobs: 0, bytes: 0 }
   let last = 0
   for (;;) {

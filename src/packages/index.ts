@@ -5,6 +5,7 @@ import type { Database } from '../db/connect.ts'
 import type { Models } from '../models/index.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { Spool, SpoolEntry } from '../storage/spool.ts'
+import type { UploadParts } from '../storage/upload-parts.ts'
 import { BlobRows } from './blob-rows.ts'
 import { CachedFiles } from './cached-files.ts'
 import { Downloads } from './downloads.ts'
@@ -14,6 +15,7 @@ import type {
   AlsoInTransaction,
   BlobRow,
   CachedFileInfo,
+  ExistingBlobFile,
   FileRecord,
   PackageCreationInfo,
   PackageFileCreationInfo,
@@ -21,9 +23,11 @@ import type {
 } from './package-info.ts'
 import { PackageLookup } from './package-lookup.ts'
 import { PackageRemoval } from './package-removal.ts'
+import type { RulesByType } from './package-rules.ts'
 import { PackageService } from './package-service.ts'
 import { Quota, type QuotaLimits } from './quota.ts'
 import { UploadRows } from './upload-rows.ts'
+import { UploadSessions } from './upload-sessions.ts'
 
 /** What packages are made from. */
 export interface PackagesParts {
@@ -34,8 +38,11 @@ export interface PackagesParts {
   /** Opened by the caller. */
   readonly spool: Spool
   readonly blobs: BlobStore
+  readonly uploadParts: UploadParts
   /** `config.packages`. */
   readonly limits: QuotaLimits
+  /** What the types say of their packages. */
+  readonly rules: RulesByType
   /** For what fails where nobody waits for an answer. */
   readonly onError: (error: unknown, message: string) => void
 }
@@ -53,20 +60,24 @@ export class Packages {
   readonly downloads: Downloads
   readonly lookup: PackageLookup
   readonly removal: PackageRemoval
+  readonly uploads: UploadSessions
   readonly #blobRows: BlobRows
   readonly #service: PackageService
   readonly #cachedFiles: CachedFiles
   readonly #garbage: GarbageParts
 
-  constructor({ db, models, notices, clock, spool, blobs, limits, onError }: PackagesParts) {
+  constructor(parts: PackagesParts) {
+    const { db, models, notices, clock, spool, blobs, limits, rules, onError } = parts
     this.spool = spool
     this.blobs = blobs
     this.quota = new Quota(db, limits)
     this.events = new PackageEvents(notices, onError)
     this.downloads = new Downloads(db, clock, onError)
-    this.lookup = new PackageLookup(db, models, notices, this.downloads)
-    this.removal = new PackageRemoval(db, models, this.lookup, this.events)
-    this.#garbage = { db, models, clock, blobs, lookup: this.lookup, onError }
+    this.lookup = new PackageLookup(db, models, notices, this.downloads, rules)
+    this.removal = new PackageRemoval(db, models, this.lookup, this.events, rules)
+    this.uploads = new UploadSessions(parts)
+    const { lookup, events, uploads } = this
+    this.#garbage = { db, models, clock, blobs, lookup, events, uploads, onError }
     this.#blobRows = new BlobRows(db, blobs, clock, onError)
     this.#service = new PackageService({
       blobRows: this.#blobRows,
@@ -112,6 +123,18 @@ export class Packages {
     alsoInTransaction?: AlsoInTransaction,
   ): Promise<FileRecord> {
     return this.#service.addFileToExistingPackage(info, file, alsoInTransaction)
+  }
+
+  /**
+   * A file of a version, which is made if need be, over a blob that is there already; null when the blob is gone. Fails
+   * as createPackageOrAddFileToExisting does.
+   */
+  addFileOfExistingBlob(
+    info: PackageCreationInfo,
+    file: ExistingBlobFile,
+    alsoInTransaction?: AlsoInTransaction,
+  ): Promise<FileRecord | null> {
+    return this.#service.addFileOfExistingBlob(info, file, alsoInTransaction)
   }
 
   /**

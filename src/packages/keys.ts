@@ -1,6 +1,6 @@
 import type { Owner } from '../auth/owner.ts'
 import { Invalid } from '../errors.ts'
-import type { PackageFileCreationInfo, PackageInfo } from './package-info.ts'
+import type { FileNaming, PackageInfo } from './package-info.ts'
 
 /** Length of the name columns, in characters. */
 const MAX_LENGTH = 255
@@ -32,7 +32,7 @@ export function toKey(owner: Owner, text: string): string {
  * The keys of an upload. Throws Invalid for what no row can hold on every database: longer than 255 characters, blanks
  * at the ends (MariaDB compares without them), control characters. What a name may be beyond that is the slice's rule.
  */
-export function uploadKeys(info: PackageInfo, file: PackageFileCreationInfo): UploadKeys {
+export function uploadKeys(info: PackageInfo, file: FileNaming): UploadKeys {
   const compositeKey = file.compositeKey ?? ''
   if (compositeKey !== '') check('file key', compositeKey)
   return {

@@ -24,6 +24,8 @@ export interface PackageCreationInfo extends PackageInfo {
   semverCompatible: boolean
   /** Kept as JSON; null for types without metadata. */
   metadata: unknown
+  /** The version is one for the server's own use: not found by look-ups, not counted, announced or bound. */
+  isInternal?: boolean
   /** Written only when the package is new. */
   packageProperties?: readonly Property[]
   /** Written only when the version is new. */
@@ -33,17 +35,26 @@ export interface PackageCreationInfo extends PackageInfo {
 /** What is known of an artifact of an upstream; what is left out is empty. */
 export type CachedFileInfo = PackageInfo & Partial<Omit<PackageCreationInfo, keyof PackageInfo>>
 
-/** A file of a version; `content` is finished, and stays its maker's to discard. */
-export interface PackageFileCreationInfo {
+/** A file of a version, whatever its bytes. */
+export interface FileNaming {
   filename: string
   /** Tells apart files of one version with equal names; empty by default. */
   compositeKey?: string
-  content: SpoolEntry
   /** Only GETs of lead files count as downloads. */
   isLead: boolean
   /** Replaces a file of that name instead of refusing it. */
   overwrite?: boolean
   properties?: readonly Property[]
+}
+
+/** A file to be uploaded; `content` is finished, and stays its maker's to discard. */
+export interface PackageFileCreationInfo extends FileNaming {
+  content: SpoolEntry
+}
+
+/** A file whose bytes are those of a blob that is there already. */
+export interface ExistingBlobFile extends FileNaming {
+  blob: Pick<BlobRow, 'hashSha256' | 'size'>
 }
 
 /** A row of `package`. */

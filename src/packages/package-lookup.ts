@@ -7,6 +7,7 @@ import type { Downloads } from './downloads.ts'
 import { isPossibleKey } from './keys.ts'
 import { describeVersions } from './package-descriptor.ts'
 import type { FileRecord, PackageDescriptor, PackageRow, VersionRow } from './package-info.ts'
+import type { RulesByType } from './package-rules.ts'
 import { type SearchQuery, type SearchResult, searchVersions } from './package-search.ts'
 import { blobTable, fileTable, packageTable, type Raw, versionTable } from './rows.ts'
 
@@ -20,12 +21,13 @@ const VERSION_LISTS_SIZE = 32 * 1024 * 1024
 /** An answer and, when there is none, that there is none. */
 interface Answer {
   readonly value: unknown
-  /** Characters of metadata in it. */
+  /** Characters of text in it. */
   readonly weight: number
 }
 
 /**
- * Finds packages, versions and files by name; names in any case for hosted owners, exactly for mirrors. Internal rows
+ * Finds packages, versions and files by name; names in any case for hosted owners, exactly for mirrors; versions in any
+ * case unless their type tells cases apart. Internal rows
  * are never found. Answers are frozen and cached: a warm look-up runs no SQL (performance.md §3.10, §3.16).
  *
  * All answers about one package belong to a generation, and a change of the package ends it: so one notice suffices,
@@ -35,15 +37,17 @@ export class PackageLookup {
   readonly #db: Database
   readonly #models: Models
   readonly #downloads: Downloads
+  readonly #rules: RulesByType
   readonly #generations: Cache<{ id: number }>
   readonly #answers: Cache<Answer>
   readonly #versionLists: Cache<readonly VersionRow[]>
   #lastGeneration = 0
 
-  constructor(db: Database, models: Models, notices: Notices, downloads: Downloads) {
+  constructor(db: Database, models: Models, notices: Notices, downloads: Downloads, rules: RulesByType) {
     this.#db = db
     this.#models = models
     this.#downloads = downloads
+    this.#rules = rules
     this.#generations = new Cache({ name: 'package-generations', max: GENERATIONS, ttl: TTL }, notices)
     this.#answers = new Cache(
       { name: 'package-answers', maxSize: ANSWERS_SIZE, sizeOf: ({ weight }) => 1_000 + 2 * weight },
@@ -73,7 +77,7 @@ export class PackageLookup {
         `SELECT ${packageTable.columns}, ${versionTable.columns} FROM package p
          JOIN package_version v ON v.package_id = p.id AND v.lower_version IN ($5, $6) AND v.is_internal = 0
          WHERE p.owner_id = $1 AND p.type = $2 AND p.lower_name IN ($3, $4) AND p.is_internal = 0`,
-        [ownerId, type, name, name.toLowerCase(), version, version.toLowerCase()],
+        [ownerId, type, name, name.toLowerCase(), version, this.#foldVersion(type, version)],
       )
       const found = rows.map((raw) => ({ package: packageTable.read(raw)!, version: versionTable.read(raw)! }))
       const best = bestMatch(found, (row) => [
@@ -102,7 +106,7 @@ export class PackageLookup {
          JOIN package_blob b ON b.id = f.blob_id
          WHERE p.owner_id = $1 AND p.type = $2 AND p.lower_name IN ($3, $4) AND p.is_internal = 0`,
         [
-          ...[ownerId, type, name, name.toLowerCase(), version, version.toLowerCase()],
+          ...[ownerId, type, name, name.toLowerCase(), version, this.#foldVersion(type, version)],
           ...[filename, filename.toLowerCase(), compositeKey],
         ],
       )
@@ -141,6 +145,24 @@ export class PackageLookup {
     })
   }
 
+  /**
+   * What a slice has found out about one package, remembered until anything of the package changes. `what` names the
+   * question and `rest` what was asked; the answer must not change otherwise. What `find` rejects with is passed on and
+   * not remembered. `weight`: its characters of text, where it has many.
+   */
+  async remember<T extends object>(
+    { ownerId, type, name }: Pick<PackageRow, 'ownerId' | 'type' | 'name'>,
+    what: string,
+    rest: readonly string[],
+    find: () => Promise<T>,
+    weight: (value: T) => number = weightOf,
+  ): Promise<T> {
+    if (![name, ...rest].every(isPossibleKey)) return find()
+    // The type keeps the questions of slices apart from those of this class.
+    const answer = await this.#answer<T>(`${type}.${what}`, ownerId, type, name, rest, find, (value) => weight(value!))
+    return answer!
+  }
+
   /** Ids of versions, newest first, one page of them; not cached. */
   search(query: SearchQuery): Promise<SearchResult> {
     return searchVersions(this.#db.sequelize, query)
@@ -168,15 +190,21 @@ export class PackageLookup {
     name: string,
     rest: readonly string[],
     find: () => Promise<T | null>,
+    weight: (value: T | null) => number = weightOf,
   ): Promise<T | null> {
     if (!isPossibleKey(name) || !rest.every(isPossibleKey)) return null
     const generation = this.#generation(generationKey(ownerId, type, name))
     // Possible keys contain no line feed.
     const answer = await this.#answers.get(`${generation}\n${what}\n${name}\n${rest.join('\n')}`, async () => {
       const value = await find()
-      return { value, weight: weightOf(value) }
+      return { value, weight: weight(value) }
     })
     return answer.value as T | null
+  }
+
+  /** The other key under which a version may be filed. */
+  #foldVersion(type: string, version: string): string {
+    return this.#rules.get(type)?.hasCaseSensitiveVersions === true ? version : version.toLowerCase()
   }
 
   #generation(key: string): number {
@@ -207,12 +235,13 @@ function toFileRecord(raw: Raw): FileRecord {
 }
 
 /**
- * The row whose keys are exactly what was asked, else the one whose keys are that in lower case. A row that only the
+ * The row whose keys are exactly what was asked, else the one whose keys are that or that in lower case. A row that only the
  * database holds for equal (MariaDB ignores blanks at the end) is none.
  */
 function bestMatch<T>(rows: readonly T[], pairs: (row: T) => [key: string, asked: string][]): T | null {
   const exact = rows.find((row) => pairs(row).every(([key, asked]) => key === asked))
-  return exact ?? rows.find((row) => pairs(row).every(([key, asked]) => key === asked.toLowerCase())) ?? null
+  const isFolded = ([key, asked]: [string, string]) => key === asked || key === asked.toLowerCase()
+  return exact ?? rows.find((row) => pairs(row).every(isFolded)) ?? null
 }
 
 function weightOf(value: unknown): number {

@@ -8,6 +8,7 @@ import { forUpdate, lockPackage, lockVersion } from './locks.ts'
 import { refType } from './package-descriptor.ts'
 import type { FileRow, PackageRow, VersionRow } from './package-info.ts'
 import type { PackageLookup } from './package-lookup.ts'
+import type { RulesByType } from './package-rules.ts'
 import { type Raw, versionTable } from './rows.ts'
 
 /** A package with its owner; a descriptor is one. */
@@ -39,19 +40,35 @@ export class PackageRemoval {
   readonly #models: Models
   readonly #lookup: PackageLookup
   readonly #events: PackageEvents
+  readonly #rules: RulesByType
 
-  constructor(db: Database, models: Models, lookup: PackageLookup, events: PackageEvents) {
+  constructor(db: Database, models: Models, lookup: PackageLookup, events: PackageEvents, rules: RulesByType) {
     this.#db = db
     this.#models = models
     this.#lookup = lookup
     this.#events = events
+    this.#rules = rules
   }
 
-  /** Deletes a version with its files. */
+  /** Deletes a version with its files, and the versions that its type says go with it. */
   async removePackageVersion(target: VersionTarget, doer: Owner | null): Promise<boolean> {
-    const fileIds = await this.#db.inTransaction((transaction) => this.#deleteVersion(target.version, transaction))
-    if (fileIds === null) return false
-    this.#announce(target, [target.version], fileIds, doer)
+    const { version } = target
+    const removed = await this.#db.inTransaction(async (transaction) => {
+      if (!(await lockVersion(this.#db, version, transaction))) return null
+      const { versionsRemovedWith } = this.#rules.get(target.package.type) ?? {}
+      const others = (await versionsRemovedWith?.(this.#db, version, transaction)) ?? []
+      const versions: VersionRow[] = []
+      const fileIds: number[] = []
+      for (const one of [version, ...others]) {
+        const ids = await this.#deleteVersion(one, transaction)
+        if (ids === null) continue
+        versions.push(one)
+        fileIds.push(...ids)
+      }
+      return { versions, fileIds }
+    })
+    if (removed === null) return false
+    this.#announce(target, removed.versions, removed.fileIds, doer)
     return true
   }
 
@@ -153,7 +170,9 @@ export class PackageRemoval {
     for (const fileId of fileIds) this.#events.emit({ action: 'file-removed', fileId })
     this.#events.emit({ action: 'changed', ownerId, type, lowerName })
     if (owner.kind === 'mirror') return
-    for (const { version } of versions) this.#events.emit({ action: 'deleted', owner, type, name, version, doer })
+    for (const { version, isInternal } of versions) {
+      if (!isInternal) this.#events.emit({ action: 'deleted', owner, type, name, version, doer })
+    }
   }
 }
 

@@ -7,7 +7,9 @@ import { uploadKeys } from './keys.ts'
 import { refType } from './package-descriptor.ts'
 import type {
   AlsoInTransaction,
+  BlobRow,
   CachedFileInfo,
+  ExistingBlobFile,
   FileRecord,
   PackageCreationInfo,
   PackageFileCreationInfo,
@@ -16,6 +18,9 @@ import type {
 import type { PackageLookup } from './package-lookup.ts'
 import type { Quota } from './quota.ts'
 import { type PropertyValues, propertiesOf, type Upload, type UploadRows, type UploadState } from './upload-rows.ts'
+
+/** Finds or makes the row of the bytes, from the row that was found. */
+type KeepBlob = (held: BlobRow | null, transaction: Transaction) => Promise<BlobRow>
 
 /** What a hosted upload expects of its version; `cached` expects nothing and is checked for nothing. */
 type Mode = 'new-version' | 'any-version' | 'existing-version' | 'cached'
@@ -83,12 +88,29 @@ export class PackageService {
     file: PackageFileCreationInfo,
     also?: AlsoInTransaction,
   ): Promise<FileRecord> {
-    const upload: Upload = { info, file, keys: uploadKeys(info, file) }
+    const upload = toUpload(info, file)
     const filed = await this.#blobRows.withContent(file.content, { durable: false }, (transaction) =>
-      this.#file(upload, 'cached', transaction, also),
+      this.#file(upload, 'cached', this.#keeping(file), transaction, also),
     )
     this.#lookup.forget(filed.record.package)
     if (filed.removedFileId !== null) this.#events.emit({ action: 'file-removed', fileId: filed.removedFileId })
+    return filed.record
+  }
+
+  /** See Packages. */
+  async addFileOfExistingBlob(
+    info: PackageCreationInfo,
+    file: ExistingBlobFile,
+    also?: AlsoInTransaction,
+  ): Promise<FileRecord | null> {
+    refuseMirror(info.owner)
+    const { hashSha256: sha256, size } = file.blob
+    const upload: Upload = { info, file, keys: uploadKeys(info, file), sha256, size }
+    const filed = await this.#blobRows.withExisting(sha256, (transaction) =>
+      this.#file(upload, 'any-version', (held) => this.#blobRows.keepExisting(held), transaction, also),
+    )
+    if (filed === null) return null
+    if (filed.changed) this.#announce(upload, filed)
     return filed.record
   }
 
@@ -98,21 +120,26 @@ export class PackageService {
     mode: Mode,
     also: AlsoInTransaction | undefined,
   ): Promise<FileRecord> {
-    if (info.owner.kind === 'mirror') throw new MethodNotAllowed('nothing can be published to a mirror', 'package')
-    const upload: Upload = { info, file, keys: uploadKeys(info, file) }
+    refuseMirror(info.owner)
+    const upload = toUpload(info, file)
     // What is refused anyway must not take disk space until garbage collection comes.
     await this.#check(upload, mode, await this.#rows.readState(upload, null), null)
     const filed = await this.#blobRows.withContent(file.content, { durable: true }, (transaction) =>
-      this.#file(upload, mode, transaction, also),
+      this.#file(upload, mode, this.#keeping(file), transaction, also),
     )
     if (filed.changed) this.#announce(upload, filed)
     return filed.record
+  }
+
+  #keeping({ content }: PackageFileCreationInfo): KeepBlob {
+    return (held, transaction) => this.#blobRows.keep(content, held, transaction)
   }
 
   /** Writes the rows. All that it knows it reads in the transaction, which may be repeated. */
   async #file(
     upload: Upload,
     mode: Mode,
+    keepBlob: KeepBlob,
     transaction: Transaction,
     also: AlsoInTransaction | undefined,
   ): Promise<Filed> {
@@ -128,13 +155,16 @@ export class PackageService {
     const version = state.version ?? (await rows.insertVersion(upload, packageRow.id, transaction))
     if (state.version === null) {
       properties.push(...propertiesOf(refType.version, version.id, info.versionProperties))
-      if (mode !== 'cached' && state.binding === null) await rows.bindName(upload, transaction)
+      if (mode !== 'cached' && state.binding === null && info.isInternal !== true)
+        await rows.bindName(upload, transaction)
     }
-    const blob = await this.#blobRows.keep(file.content, state.blob, transaction)
+    const blob = await keepBlob(state.blob, transaction)
     const kept = state.file?.blobId === blob.id ? state.file : null
     const removed = kept === null ? state.file : null
     if (removed !== null) await rows.deleteFile(removed, transaction)
-    const fileRow = kept ?? (await rows.insertFile(upload, version.id, blob.id, transaction))
+    // Files of internal versions expire, counted from when they were last uploaded.
+    const renewed = kept !== null && info.isInternal === true ? await rows.renewFile(kept, transaction) : kept
+    const fileRow = renewed ?? (await rows.insertFile(upload, version.id, blob.id, transaction))
     if (kept === null) properties.push(...propertiesOf(refType.file, fileRow.id, file.properties))
     await rows.insertProperties(properties, transaction)
 
@@ -149,7 +179,12 @@ export class PackageService {
   }
 
   /** Throws for what a hosted upload must not do. Without a transaction: as far as it can be seen beforehand. */
-  async #check({ info, file }: Upload, mode: Mode, state: UploadState, transaction: Transaction | null): Promise<void> {
+  async #check(
+    { info, file, size }: Upload,
+    mode: Mode,
+    state: UploadState,
+    transaction: Transaction | null,
+  ): Promise<void> {
     const creator = info.creator ?? null
     if (mode === 'new-version' && state.version !== null) {
       throw new Conflict('version', 'package version already exists')
@@ -166,9 +201,10 @@ export class PackageService {
           `${info.name} comes from the upstream ${upstream}; an administrator must release the name before it can be published here`,
         )
       }
-      await this.#quota.checkCount(creator, info.owner, transaction)
+      if (info.isInternal !== true) await this.#quota.checkCount(creator, info.owner, transaction)
     }
-    await this.#quota.checkFile(creator, info.owner, info.type, file.content.size, transaction)
+    const addsNothing = state.file !== null && state.file.blobId === state.blob?.id
+    if (!addsNothing) await this.#quota.checkFile(creator, info.owner, info.type, size, transaction)
   }
 
   #announce({ info }: Upload, { record, versionIsNew, removedFileId }: Filed): void {
@@ -176,8 +212,17 @@ export class PackageService {
     this.#lookup.forget(record.package)
     if (removedFileId !== null) this.#events.emit({ action: 'file-removed', fileId: removedFileId })
     this.#events.emit({ action: 'changed', ownerId, type, lowerName })
-    if (!versionIsNew) return
+    if (!versionIsNew || info.isInternal === true) return
     const { version } = record.version
     this.#events.emit({ action: 'created', owner: info.owner, type, name, version, doer: info.creator ?? null })
   }
+}
+
+function toUpload(info: CachedFileInfo, file: PackageFileCreationInfo): Upload {
+  const { size, digests } = file.content
+  return { info, file, keys: uploadKeys(info, file), sha256: digests.sha256, size }
+}
+
+function refuseMirror(owner: Owner): void {
+  if (owner.kind === 'mirror') throw new MethodNotAllowed('nothing can be published to a mirror', 'package')
 }

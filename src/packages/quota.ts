@@ -3,6 +3,9 @@ import type { Owner } from '../auth/owner.ts'
 import type { Database } from '../db/connect.ts'
 import { QuotaExceeded } from '../errors.ts'
 
+const OVER_TYPE_LIMIT = 'maximum allowed package type size exceeded'
+const OVER_TOTAL_SIZE = 'maximum allowed package storage quota exceeded'
+
 /** The section `packages` of the configuration. -1: unlimited; 0 is a real limit. */
 export interface QuotaLimits {
   /** Versions of one owner, all types. */
@@ -40,6 +43,17 @@ export class Quota {
     await this.checkFile(creator, owner, type, size, null)
   }
 
+  /** Bytes that one file more may have, and what to say of more: for a body that does not tell its length. */
+  async room(creator: Owner | null, owner: Owner, type: string): Promise<{ limit: number; limitMessage: string }> {
+    if (isExempt(creator, owner)) return { limit: Number.POSITIVE_INFINITY, limitMessage: '' }
+    const ofType = this.typeLimit(type)
+    const total = this.#limits.limitTotalOwnerSize
+    const left = total < 0 ? Number.POSITIVE_INFINITY : total - (await this.#used(owner, null))
+    return ofType <= left
+      ? { limit: ofType, limitMessage: OVER_TYPE_LIMIT }
+      : { limit: left, limitMessage: OVER_TOTAL_SIZE }
+  }
+
   /** Makes other uploads of this owner wait for the end of the transaction, when a total has to be kept. */
   async lock(creator: Owner | null, owner: Owner, transaction: Transaction): Promise<void> {
     if (isExempt(creator, owner) || this.#db.dialect === 'sqlite') return
@@ -65,7 +79,10 @@ export class Quota {
     if (count + 1 > limit) throw new QuotaExceeded('maximum allowed package count exceeded')
   }
 
-  /** Whether the owner may have one file more, of `size` bytes. Equal bytes in two files count twice. */
+  /**
+   * Whether the owner may have one file more, of `size` bytes. Equal bytes in two files count twice; files of internal
+   * versions take as much space as others, and count.
+   */
   async checkFile(
     creator: Owner | null,
     owner: Owner,
@@ -74,19 +91,22 @@ export class Quota {
     transaction: Transaction | null,
   ): Promise<void> {
     if (isExempt(creator, owner)) return
-    if (size > this.typeLimit(type)) throw new QuotaExceeded('maximum allowed package type size exceeded')
+    if (size > this.typeLimit(type)) throw new QuotaExceeded(OVER_TYPE_LIMIT)
     const limit = this.#limits.limitTotalOwnerSize
     if (limit < 0) return
-    const used = await this.#total(
+    if ((await this.#used(owner, transaction)) + size > limit) throw new QuotaExceeded(OVER_TOTAL_SIZE)
+  }
+
+  #used(owner: Owner, transaction: Transaction | null): Promise<number> {
+    return this.#total(
       `SELECT SUM(b.size) AS total FROM package p
-       JOIN package_version v ON v.package_id = p.id AND v.is_internal = 0
+       JOIN package_version v ON v.package_id = p.id
        JOIN package_file f ON f.version_id = v.id
        JOIN package_blob b ON b.id = f.blob_id
        WHERE p.owner_id = $1`,
       owner,
       transaction,
     )
-    if (used + size > limit) throw new QuotaExceeded('maximum allowed package storage quota exceeded')
   }
 
   async #total(sql: string, owner: Owner, transaction: Transaction | null): Promise<number> {

@@ -5,22 +5,18 @@ import type { Models } from '../models/index.ts'
 import type { UploadKeys } from './keys.ts'
 import { forUpdate } from './locks.ts'
 import { refType } from './package-descriptor.ts'
-import type {
-  BlobRow,
-  CachedFileInfo,
-  FileRow,
-  PackageFileCreationInfo,
-  PackageRow,
-  Property,
-  VersionRow,
-} from './package-info.ts'
+import type { BlobRow, CachedFileInfo, FileNaming, FileRow, PackageRow, Property, VersionRow } from './package-info.ts'
 import { blobTable, fileTable, packageTable, type Raw, versionTable } from './rows.ts'
 
 /** A file to be filed, with the keys of its rows. */
-export interface Upload {
+export interface Upload<File extends FileNaming = FileNaming> {
   readonly info: CachedFileInfo
-  readonly file: PackageFileCreationInfo
+  readonly file: File
   readonly keys: UploadKeys
+  /** Of the bytes. */
+  readonly sha256: string
+  /** Bytes. */
+  readonly size: number
 }
 
 /** What is there already of an upload's rows. */
@@ -62,7 +58,7 @@ export function newVersion({ info, keys }: Upload, packageId: number, now: numbe
     version: info.version,
     lowerVersion: keys.lowerVersion,
     createdAt: now,
-    isInternal: false,
+    isInternal: info.isInternal ?? false,
     metadataJson: JSON.stringify(info.metadata ?? null),
     downloadCount: 0,
     lastDownloadedAt: 0,
@@ -98,7 +94,7 @@ export class UploadRows {
    * All in one query. In a transaction it locks what it finds: uploads to one package wait for each other here, and
    * for the removal of any of these rows.
    */
-  async readState({ info, file, keys }: Upload, transaction: Transaction | null): Promise<UploadState> {
+  async readState({ info, keys, sha256 }: Upload, transaction: Transaction | null): Promise<UploadState> {
     const rows = await this.#db.sequelize.query<Raw>(
       `SELECT ${packageTable.columns}, ${versionTable.columns}, ${fileTable.columns}, ${blobTable.columns},
          n.upstream_id AS binding
@@ -113,7 +109,7 @@ export class UploadRows {
         type: QueryTypes.SELECT,
         bind: [
           ...[info.owner.id, info.type, keys.lowerName, keys.lowerVersion, keys.lowerFilename],
-          ...[keys.compositeKey, file.content.digests.sha256],
+          ...[keys.compositeKey, sha256],
         ],
         transaction,
       },
@@ -138,6 +134,16 @@ export class UploadRows {
 
   insertFile(upload: Upload, versionId: number, blobId: number, transaction: Transaction): Promise<FileRow> {
     return fileTable.insert(this.#db.sequelize, newFile(upload, versionId, blobId, this.#clock.now()), transaction)
+  }
+
+  /** The file counts as new. */
+  async renewFile(file: FileRow, transaction: Transaction): Promise<FileRow> {
+    const createdAt = this.#clock.now()
+    await this.#db.sequelize.query('UPDATE package_file SET created_at = $1 WHERE id = $2', {
+      bind: [createdAt, file.id],
+      transaction,
+    })
+    return Object.freeze({ ...file, createdAt })
   }
 
   async insertProperties(properties: PropertyValues[], transaction: Transaction): Promise<void> {

@@ -16,6 +16,8 @@ export interface BlobStore {
   /** The blob, or null when it is not there. */
   open(sha256: string): Promise<ByteSource | null>
   has(sha256: string): Promise<boolean>
+  /** Forces a blob to disk that may have been put without `durable`; false when it is not there. */
+  sync(sha256: string): Promise<boolean>
   /** Only garbage collection calls this. Sources that are open keep working; a blob that is not there is no error. */
   delete(sha256: string): Promise<void>
   /** Throws when the store cannot be written. */

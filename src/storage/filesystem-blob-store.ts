@@ -5,12 +5,12 @@ import { LRUCache } from 'lru-cache'
 import type { BlobStore } from './blob-store.ts'
 import type { ByteSource } from './byte-source.ts'
 import { Descriptor } from './descriptor.ts'
+import { syncFile, writeEntry } from './entry-file.ts'
 import type { SpoolEntry } from './spool-entry.ts'
 import { storageError } from './storage-error.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
 const OPEN_FILES = 512
-const COPY_BYTES = 1024 * 1024
 const ABANDONED_MS = 24 * 60 * 60 * 1000
 
 /** A blob that is open, with its size in bytes. */
@@ -65,6 +65,13 @@ export class FilesystemBlobStore implements BlobStore {
     return (await sizeOf(this.#path(sha256))) !== null
   }
 
+  async sync(sha256: string): Promise<boolean> {
+    const path = this.#path(sha256)
+    if (!(await syncIfThere(path))) return false
+    await this.#syncFolders(path)
+    return true
+  }
+
   async delete(sha256: string): Promise<void> {
     this.#open.delete(sha256)
     await unlink(this.#path(sha256)).catch(ignoreMissing)
@@ -90,7 +97,7 @@ export class FilesystemBlobStore implements BlobStore {
     const target = this.#path(sha256)
     const held = await sizeOf(target)
     // It may have come as a cached artifact, which nobody forced to disk; and garbage collection may take it just now.
-    if (held !== entry.size || (durable && !(await syncFile(target).then(() => true, ignoreMissing)))) {
+    if (held !== entry.size || (durable && !(await syncIfThere(target)))) {
       // A wrong size is what a power cut leaves of a blob that was not forced to disk.
       if (held !== null) this.#open.delete(sha256)
       await mkdir(dirname(target), { recursive: true })
@@ -121,27 +128,12 @@ export class FilesystemBlobStore implements BlobStore {
 
   async #copy(entry: SpoolEntry, target: string, durable: boolean): Promise<void> {
     const temporary = await this.#temporaryPath()
-    const source = entry.source()
+    await writeEntry(entry, temporary, durable)
     try {
-      const file = await Descriptor.open(temporary, 'wx')
-      try {
-        const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(COPY_BYTES, entry.size)))
-        for (let position = 0; position < entry.size; ) {
-          const bytes = await source.read(buffer, position)
-          if (bytes === 0) throw new Error('the spool entry is shorter than its size')
-          await file.write([buffer.subarray(0, bytes)], position)
-          position += bytes
-        }
-        if (durable) await file.sync()
-      } finally {
-        file.retire()
-      }
       await rename(temporary, target)
     } catch (error) {
       await rm(temporary, { force: true })
       throw error
-    } finally {
-      source.close()
     }
   }
 
@@ -184,9 +176,8 @@ async function removeAbandoned(path: string): Promise<void> {
   if (stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED_MS) await rm(path, { force: true })
 }
 
-async function syncFile(path: string): Promise<void> {
-  const file = await Descriptor.open(path, 'r')
-  await file.sync().finally(() => file.retire())
+async function syncIfThere(path: string): Promise<boolean> {
+  return (await syncFile(path).then(() => true, ignoreMissing)) ?? false
 }
 
 async function sizeOf(path: string): Promise<number | null> {

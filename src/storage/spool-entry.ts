@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { rename, unlink } from 'node:fs/promises'
+import { link, rename, unlink } from 'node:fs/promises'
 import { TooLarge } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
 import { Descriptor } from './descriptor.ts'
@@ -21,7 +21,8 @@ export interface SpoolLimit {
  * Bytes on their way in: appended once, in order, hashed meanwhile, readable by many while they grow. Up to 1 MiB
  * stays in memory; more goes to a file in gathered writes of 1 MiB, one at a time.
  *
- * Whoever made an entry discards it, whatever happened to it and also after it was put into a blob store.
+ * Whoever made an entry discards it, whatever happened to it and also after it was put into a blob store. An adopted
+ * file is its keeper's and stays where it is: moving gives it a second name, discarding only closes it.
  */
 export class SpoolEntry {
   readonly #path: string
@@ -38,6 +39,7 @@ export class SpoolEntry {
   /** Where the bytes are on disk; null while they are in memory only, and again when they are gone. */
   #location: string | null = null
   #moved = false
+  #adopted = false
   #digesting: DigestJob | null = null
   #digests: Digests | null = null
   #discarded = false
@@ -47,6 +49,26 @@ export class SpoolEntry {
     this.#path = path
     this.#limit = limit
     this.#limitMessage = limitMessage ?? `the body is larger than ${limit} bytes`
+  }
+
+  /**
+   * A finished entry over a file whose size and digests are known. Rejects as `fs.open` does, and when the file has
+   * another size.
+   */
+  static async adopt(path: string, size: number, digests: Digests): Promise<SpoolEntry> {
+    const file = await Descriptor.open(path, 'r')
+    const entry = new SpoolEntry(path)
+    entry.#file = file
+    entry.#location = path
+    entry.#adopted = true
+    entry.#written = size
+    entry.#flushed = size
+    entry.#digests = digests
+    if ((await file.size()) !== size) {
+      await entry.discard()
+      throw new Error(`${path} has not the size that it had`)
+    }
+    return entry
   }
 
   /** Bytes appended so far; all of them can be read. */
@@ -144,11 +166,13 @@ export class SpoolEntry {
 
   /**
    * Gives the file of a finished entry away by renaming it to `target`, whose folder must exist; first forced to disk
-   * if `durable`. False when there is no file to give, or `target` is on another file system: then copy `source()`.
+   * if `durable`. False when there is no file to give, or `target` is on another file system: then copy `source()`. Of
+   * an adopted entry nothing is given away, `target` is another name for the same bytes; false also when it exists.
    */
   async moveTo(target: string, durable: boolean): Promise<boolean> {
     if (this.#digests === null || this.#location === null || this.#moved || this.#discarded) return false
     if (durable) await this.#file!.sync()
+    if (this.#adopted) return tryLink(this.#location, target)
     try {
       await rename(this.#location, target)
     } catch (error) {
@@ -169,7 +193,7 @@ export class SpoolEntry {
     this.#digesting?.cancel()
     await this.#flushing
     this.#letFileGo()
-    if (this.#moved || this.#location === null) return
+    if (this.#moved || this.#adopted || this.#location === null) return
     const path = this.#location
     this.#location = null
     await unlink(path).catch((error: NodeJS.ErrnoException) => {
@@ -225,5 +249,15 @@ export class SpoolEntry {
 
   #throwIfFailed(): void {
     if (this.#failure !== null) throw this.#failure
+  }
+}
+
+async function tryLink(path: string, target: string): Promise<boolean> {
+  try {
+    await link(path, target)
+    return true
+  } catch {
+    // Not every file system can, and whatever else is wrong shows when the bytes are copied.
+    return false
   }
 }

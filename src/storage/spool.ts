@@ -42,14 +42,32 @@ export class Spool {
    * and dropped, since most clients look at the answer only when they have sent everything.
    */
   async receive(body: AsyncIterable<Buffer>, limit: SpoolLimit & { limit: number }): Promise<SpoolEntry> {
+    const { entry, failure } = await this.receiveSome(body, limit)
+    if (failure === null) return entry
+    await entry.discard()
+    throw failure
+  }
+
+  /** Like `receive`, but a body that breaks off is kept as far as it came; `failure` is then what is wrong with it. */
+  async receiveSome(
+    body: AsyncIterable<Buffer>,
+    limit: SpoolLimit & { limit: number },
+  ): Promise<{ entry: SpoolEntry; failure: Invalid | null }> {
+    let failure: Invalid | null = null
     const entry = this.create(limit)
     try {
-      for await (const chunk of withIdleLimit(body)) {
-        const wait = entry.append(chunk)
-        if (wait !== undefined) await wait
+      try {
+        for await (const chunk of withIdleLimit(body)) {
+          const wait = entry.append(chunk)
+          if (wait !== undefined) await wait
+        }
+      } catch (error) {
+        // Whatever else goes wrong here goes wrong with the entry.
+        if (!(error instanceof Invalid)) throw error
+        failure = error
       }
       await entry.finish()
-      return entry
+      return { entry, failure }
     } catch (error) {
       if (body instanceof Readable && !body.destroyed) body.resume()
       await entry.discard()

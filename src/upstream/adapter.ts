@@ -1,3 +1,4 @@
+import type { TSchema } from 'typebox'
 import type { Digest } from '../storage/digest.ts'
 
 /** A mutable document of an upstream: where it is, and what makes it acceptable (pull-through.md §2, §3). */
@@ -8,10 +9,44 @@ export interface DocumentRequest<Accepted> {
   /** Below the upstream's URL, percent-encoded, without a leading slash. */
   readonly path: string
   readonly accept: string
+  /** What this kind uses where the upstream's file says nothing; absent: the defaults of the configuration. */
+  readonly times?: DocumentTimes
+  /** Present: the document is made from an answer instead of being its body. Excludes `pages`. */
+  readonly describe?: Describe
+  /** Present: the document comes in pages. */
+  readonly pages?: Pages
   /** Checks and parses the decoded body; throws for anything that must not replace what is held. */
   parse(body: Buffer): Accepted
   /** Whether `candidate` is an earlier state than `held`: a lagging edge of a CDN. */
   isOlder?(candidate: Accepted, held: Accepted): boolean
+}
+
+/** Times of one kind of document, ms; `fresh` in an upstream's file wins over the one here (pull-through.md §3.1). */
+export interface DocumentTimes {
+  readonly fresh: number
+  /** For so long after that, the held copy is served at once and refreshed behind; `fresh` and this make an hour at most. */
+  readonly staleWhileRevalidate: number
+  /** After that a refresh is waited for so long before the held copy is served. */
+  readonly staleWait: number
+}
+
+/**
+ * Makes a document from an answer. The upstream is asked by HEAD, without validators; where that does not tell enough
+ * or is not supported (405, 501), by GET. Equal bytes are an unchanged document.
+ */
+export interface Describe {
+  /** From the headers of a HEAD answered with 200; null: they do not tell enough. */
+  fromHead(headers: Readonly<Record<string, string>>): Buffer | null
+  /** From a whole answer to GET; throws when it is not usable. */
+  fromBody(headers: Readonly<Record<string, string>>, body: Buffer): Buffer
+}
+
+/** How the pages of a document follow each other; 500 of them, and `mirrors.maxDocumentSize` in all, at most. */
+export interface Pages {
+  /** Where the next page is, relative to this one; null after the last. It must be below the upstream's URL. */
+  next(headers: Readonly<Record<string, string>>, body: Buffer): string | null
+  /** One document from all pages, first page first; throws when they are not usable. */
+  join(bodies: Buffer[]): Buffer
 }
 
 /** Where an immutable artifact is, and what its bytes must be (pull-through.md §4, §5). */
@@ -20,12 +55,26 @@ export interface ArtifactLocation {
   readonly url: string
   /** null: nothing published; trust on first use then decides. */
   readonly digest: Digest | null
+  /** Accept header of the fetch; anything when absent. */
+  readonly accept?: string
 }
 
 /** What a slice must say about its upstreams. */
 export interface UpstreamAdapter {
   /** Where the URL comes from when the upstream's file names none. */
   readonly defaultUrl?: () => Promise<string>
+  /** The schema of `options` in an upstream's file; absent: it may have none. */
+  readonly options?: TSchema
+  /**
+   * Statuses besides 404 and 410 by which the upstream itself, asked with a token that it took, says that it has no
+   * such thing (pull-through.md §3.2).
+   */
+  readonly absentStatuses?: readonly number[]
   /** The document whose existence proves that the upstream has the name. */
   nameDocument(name: string): DocumentRequest<NonNullable<unknown>>
+  /**
+   * The scope that a token for this URL needs (`repository:library/alpine:pull`); null: none known. Present: upstreams
+   * of this type hand out tokens (container.md §10).
+   */
+  tokenScope?(url: URL): string | null
 }

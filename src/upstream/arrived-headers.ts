@@ -1,5 +1,5 @@
 import { UpstreamUnavailable } from '../errors.ts'
-import type { UpstreamResponse } from './client.ts'
+import type { UpstreamResponse } from './exchange.ts'
 
 /** What the upstream said of an artifact. */
 export interface ArrivedHeaders {
@@ -8,6 +8,8 @@ export interface ArrivedHeaders {
   /** ms; null when it did not say. */
   readonly lastModified: number | null
   readonly etag: string
+  /** Without parameters, lower case; empty when it did not say. */
+  readonly contentType: string
   readonly url: URL
 }
 
@@ -19,6 +21,7 @@ export function describe(response: UpstreamResponse): ArrivedHeaders {
     size: length !== undefined && /^\d+$/.test(length) ? Number(length) : null,
     lastModified: Number.isNaN(lastModified) ? null : lastModified,
     etag: response.headers['etag'] ?? '',
+    contentType: (response.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase(),
     url: response.url,
   }
 }
@@ -29,18 +32,13 @@ export function isEncoded(response: UpstreamResponse): boolean {
   return encoding !== '' && encoding.toLowerCase() !== 'identity'
 }
 
-/** What a status other than success means for whoever wanted the artifact. */
-export function statusError(status: number, upstream: string, url: URL): Error {
+/** What an answer other than success means for whoever wanted the artifact. */
+export function refusalOf({ status, isAbsence, url }: UpstreamResponse, upstreamName: string): UpstreamUnavailable {
   const what = `${url.origin}${url.pathname}`
-  if (status === 401 || status === 403) return new UpstreamUnavailable(`upstream ${upstream} refused access to ${what}`)
-  return new ArtifactAbsent(`upstream ${upstream} answered ${status} for ${what}`, status)
+  if (isAbsence) return new ArtifactAbsent(`upstream ${upstreamName} has no ${what}`)
+  const said = status === 401 || status === 403 ? 'refused access to' : `answered ${status} for`
+  return new UpstreamUnavailable(`upstream ${upstreamName} ${said} ${what}`)
 }
 
 /** The upstream answered, and has no such artifact. */
-export class ArtifactAbsent extends UpstreamUnavailable {
-  readonly upstreamStatus: number
-  constructor(message: string, status: number) {
-    super(message)
-    this.upstreamStatus = status
-  }
-}
+export class ArtifactAbsent extends UpstreamUnavailable {}

@@ -11,13 +11,18 @@ import type { AlsoInTransaction, Property } from '../packages/package-info.ts'
 import type { ByteSource } from '../storage/blob-store.ts'
 import type { SpoolEntry } from '../storage/spool.ts'
 import type { ArtifactLocation } from './adapter.ts'
-import { type ArrivedHeaders, ArtifactAbsent, describe, statusError } from './arrived-headers.ts'
+import { type ArrivedHeaders, ArtifactAbsent, describe, refusalOf } from './arrived-headers.ts'
 import { ArtifactStore, type HeldArtifact, LAST_MODIFIED } from './artifact-store.ts'
 import type { CacheStatus } from './cache-status.ts'
+import { Confirmations } from './confirmations.ts'
 import { Flight } from './flight.ts'
 import { Shunned } from './shunned.ts'
 import type { Upstream } from './upstreams.ts'
 
+/** Of HEAD where only GET is known; what a document or manifest lists is there all the same, of unknown size. */
+const HEAD_UNSUPPORTED = new Set([405, 501])
+/** Failures that say something about the bytes, and not about the upstream. */
+const INTEGRITY = new Set(['BAD_DIGEST', 'REPUBLISHED'])
 /** ms after which a change that another replica made is seen even if its notice was lost. */
 const NOTICE_LOST = 60_000
 
@@ -25,7 +30,14 @@ const NOTICE_LOST = 60_000
 export interface ArtifactRequest {
   /** Its identity below the upstream: `lodash/-/lodash-4.17.21.tgz`. */
   readonly key: string
+  /**
+   * The part of the upstream that `locate` names, where several have the same artifact (a repository, and a layer that
+   * others have too): when a fetch finds nothing there, only those who named it too are told so.
+   */
+  readonly within?: string
   readonly method: 'GET' | 'HEAD'
+  /** Whether reading it counts as a download of its version; true by default. */
+  readonly isLead?: boolean
   /** Asked on a miss only, once however many wait. Throws NotFound when the upstream has no such artifact. */
   locate(): Promise<ArtifactLocation>
   /** Lists the verified bytes as a package file with these properties; `also` belongs into the same transaction. */
@@ -42,7 +54,15 @@ export interface OpenedArtifact {
   /** Whether a wrong body could never end well: a digest is known, or the bytes were checked already. */
   readonly isVerified: boolean
   readonly lastModified: number | null
+  /** What the upstream called it just now; null for what is held. */
+  readonly contentType: string | null
   readonly status: CacheStatus
+}
+
+/** A flight from the moment that somebody wants it. */
+interface Departure {
+  readonly flight: Promise<Flight>
+  readonly within: string | undefined
 }
 
 /** What Artifacts is built from. */
@@ -60,14 +80,16 @@ export interface ArtifactsParts {
 export class Artifacts {
   readonly #parts: ArtifactsParts
   readonly #held: Cache<{ held: HeldArtifact | null }>
-  readonly #flights = new Map<string, Promise<Flight>>()
+  readonly #departures = new Map<string, Departure>()
   readonly #shunned: Shunned
   readonly #store: ArtifactStore
+  readonly #confirmations: Confirmations
 
   constructor(parts: ArtifactsParts) {
     this.#parts = parts
     this.#shunned = new Shunned(parts.clock)
     this.#store = new ArtifactStore(parts.db, parts.clock)
+    this.#confirmations = new Confirmations(parts.config.mirrors, parts.clock)
     this.#held = new Cache({ name: 'artifacts', max: 200_000, ttl: NOTICE_LOST }, parts.notices)
     // Removal is rare and a look-up cheap: forgetting all is simpler than remembering which file is whose.
     parts.packages.events.on((event) => {
@@ -77,7 +99,7 @@ export class Artifacts {
 
   /** How many fetches are running. */
   get flights(): number {
-    return this.#flights.size
+    return this.#departures.size
   }
 
   /**
@@ -85,7 +107,7 @@ export class Artifacts {
    * or changed what it once published, Blocked when the upstream is switched off.
    */
   async open(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
-    if (upstream.mode === 'blocked') throw new Blocked(`upstream ${upstream.settings.name} is blocked`, 'upstream')
+    requireNotBlocked(upstream)
     const cacheKey = `${upstream.id}:${request.key}`
     const { held } = await this.#held.get(cacheKey, async () => ({
       held: await this.#store.find(upstream.id, request.key),
@@ -97,15 +119,29 @@ export class Artifacts {
     if (upstream.mode === 'offline') {
       throw new NotFound('file', `${request.key} (the mirror is offline and does not hold it)`)
     }
-    return request.method === 'HEAD' && !this.#flights.has(cacheKey)
+    return request.method === 'HEAD' && !this.#departures.has(cacheKey)
       ? this.#ask(upstream, request)
       : this.#openFlight(upstream, request, cacheKey)
+  }
+
+  /**
+   * Whether the upstream has something at this path below its URL, without fetching it: what one repository may show
+   * of the bytes that all share. Throws UpstreamUnavailable when it cannot say, Blocked when it is switched off.
+   */
+  async confirm(upstream: Upstream, { path }: { path: string }): Promise<boolean> {
+    requireNotBlocked(upstream)
+    return upstream.mode === 'online' && this.#confirmations.confirm(upstream, path)
+  }
+
+  /** Asks again what an upstream has. */
+  invalidate(upstreamId: number): void {
+    this.#confirmations.clear(upstreamId)
   }
 
   /** Waits until nothing is being fetched or stored. */
   async settle(): Promise<void> {
     await Promise.all(
-      [...this.#flights.values()].map((flight) => flight.then(({ settled }) => settled).catch(() => {})),
+      [...this.#departures.values()].map(({ flight }) => flight.then(({ settled }) => settled).catch(() => {})),
     )
   }
 
@@ -113,7 +149,7 @@ export class Artifacts {
     return {
       source: async () => {
         const source = await this.#parts.packages.blobs.open(held.sha256)
-        this.#parts.packages.downloads.count(held.versionId)
+        if (request.isLead !== false) this.#parts.packages.downloads.count(held.versionId)
         if (source !== null) return source
         this.#parts.log.error({ sha256: held.sha256, key: request.key }, 'blob lost, fetched again')
         return (await this.#openFlight(upstream, request, `${upstream.id}:${request.key}`)).source()
@@ -122,15 +158,17 @@ export class Artifacts {
       sha256: held.sha256,
       isVerified: true,
       lastModified: held.lastModified,
+      contentType: null,
       status: { hit: true },
     }
   }
 
   async #openFlight(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Promise<OpenedArtifact> {
     this.#shunned.refuse(cacheKey)
-    const collapsed = this.#flights.has(cacheKey)
+    const joined = this.#departures.get(cacheKey)
+    const departure = joined ?? this.#start(upstream, request, cacheKey)
     try {
-      const flight = await (this.#flights.get(cacheKey) ?? this.#start(upstream, request, cacheKey))
+      const flight = await departure.flight
       const arrived = await flight.opened
       this.#count(upstream, 'miss')
       return {
@@ -144,11 +182,17 @@ export class Artifacts {
         sha256: flight.sha256,
         isVerified: flight.isGuarded,
         lastModified: arrived.lastModified,
-        status: { hit: false, fwd: 'uri-miss', fwdStatus: 200, stored: true, collapsed },
+        contentType: arrived.contentType,
+        status: { hit: false, fwd: 'uri-miss', fwdStatus: 200, stored: true, collapsed: joined !== undefined },
       }
     } catch (error) {
+      const failure = absence(error, request.key)
+      if (failure instanceof NotFound && departure.within !== request.within) {
+        this.#forget(cacheKey, departure)
+        return this.#openFlight(upstream, request, cacheKey)
+      }
       this.#count(upstream, 'error')
-      throw absence(error, request.key)
+      throw failure
     }
   }
 
@@ -156,34 +200,42 @@ export class Artifacts {
   async #ask(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
     const location = await request.locate()
     const { mirrors } = this.#parts.config
+    const url = new URL(location.url, upstream.settings.url)
     const response = await upstream.client.send({
-      url: new URL(location.url, upstream.settings.url),
+      url,
       method: 'HEAD',
-      headers: { accept: '*/*', 'accept-encoding': 'identity' },
+      headers: { accept: location.accept ?? '*/*', 'accept-encoding': 'identity' },
       use: 'document',
       headersTimeout: mirrors.artifactTimeout,
       signal: AbortSignal.timeout(mirrors.fetchTimeout),
     })
     response.body.destroy()
-    // Some places answer GET only. The document lists the file, so it is there; its size is not known.
-    if (response.status !== 200 && response.status !== 405)
-      throw absence(statusError(response.status, upstream.settings.name, response.url), request.key)
-    const { size, lastModified } = response.status === 200 ? describe(response) : { size: null, lastModified: null }
+    // An address that the upstream has just made may be signed for GET alone.
+    const isElsewhere = response.url.origin !== url.origin && [401, 403].includes(response.status)
+    if (response.status !== 200 && !HEAD_UNSUPPORTED.has(response.status) && !isElsewhere) {
+      throw absence(refusalOf(response, upstream.settings.name), request.key)
+    }
+    const unknown = { size: null, lastModified: null, contentType: null }
+    const { size, lastModified, contentType } = response.status === 200 ? describe(response) : unknown
     const status = { hit: false, fwd: 'uri-miss', fwdStatus: 200 } as const
     const source = async () => {
       throw new UpstreamUnavailable('HEAD has no body')
     }
-    return { source, size, sha256: null, isVerified: location.digest !== null, lastModified, status }
+    return { source, size, sha256: null, isVerified: location.digest !== null, lastModified, contentType, status }
   }
 
-  #start(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Promise<Flight> {
-    const starting = this.#locateAndFly(upstream, request, cacheKey)
-    this.#flights.set(cacheKey, starting)
-    starting.then(
-      (flight) => void flight.settled.then(() => this.#flights.delete(cacheKey)),
-      () => this.#flights.delete(cacheKey),
+  #start(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Departure {
+    const departure = { flight: this.#locateAndFly(upstream, request, cacheKey), within: request.within }
+    this.#departures.set(cacheKey, departure)
+    departure.flight.then(
+      (flight) => void flight.settled.then(() => this.#forget(cacheKey, departure)),
+      () => this.#forget(cacheKey, departure),
     )
-    return starting
+    return departure
+  }
+
+  #forget(cacheKey: string, departure: Departure): void {
+    if (this.#departures.get(cacheKey) === departure) this.#departures.delete(cacheKey)
   }
 
   async #locateAndFly(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Promise<Flight> {
@@ -195,6 +247,7 @@ export class Artifacts {
       spool: packages.spool,
       upstreamName: upstream.settings.name,
       url,
+      accept: location.accept ?? '*/*',
       expected: location.digest,
       headersTimeout: config.mirrors.artifactTimeout,
       limit: config.mirrors.maxArtifactSize === -1 ? Number.MAX_SAFE_INTEGER : config.mirrors.maxArtifactSize,
@@ -245,7 +298,7 @@ export class Artifacts {
   #failed(upstream: Upstream, cacheKey: string, error: Error | null): void {
     if (!(error instanceof UpstreamUnavailable) || error.detail === undefined) return
     this.#parts.log.error({ err: error, upstream: upstream.settings.name, key: cacheKey }, 'artifact refused')
-    if (error.detail === 'TRUNCATED') return
+    if (!INTEGRITY.has(error.detail)) return
     this.#parts.metrics.integrityFailures.inc({ upstream: upstream.settings.name })
     this.#shunned.add(cacheKey, error)
   }
@@ -255,8 +308,10 @@ export class Artifacts {
   }
 }
 
+function requireNotBlocked({ mode, settings }: Upstream): void {
+  if (mode === 'blocked') throw new Blocked(`upstream ${settings.name} is blocked`, 'upstream')
+}
+
 function absence(error: unknown, key: string): unknown {
-  return error instanceof ArtifactAbsent && [404, 410].includes(error.upstreamStatus)
-    ? new NotFound('file', key)
-    : error
+  return error instanceof ArtifactAbsent ? new NotFound('file', key) : error
 }

@@ -1,45 +1,25 @@
-import type { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { RegistryError, UpstreamUnavailable } from '../errors.ts'
+import type { UpstreamAdapter } from './adapter.ts'
 import { AddressGuard, AddressRefused } from './address-guard.ts'
+import { Authorizer } from './challenge.ts'
+import type { UpstreamRequest, UpstreamResponse } from './exchange.ts'
 import { OriginHealth } from './health.ts'
-import { Slots, type SlotUse } from './slots.ts'
+import { parseRetryAfter, Retriable, withRetries } from './retries.ts'
+import { Slots } from './slots.ts'
 import type { UpstreamSettings } from './upstream-file.ts'
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 const RETRIED = new Set([408, 502, 503, 504])
+const ABSENT = new Set([404, 410])
+/** The server works, and does not know the method. */
+const NOT_IMPLEMENTED = 501
 const MAX_REDIRECTS = 5
-const LONGEST_WAIT_BEFORE_RETRY = 5_000
 
 /** A request as undici's dispatchers take it. */
 export type DispatchOptions = Dispatcher.RequestOptions
-
-/** What to ask of an upstream; client headers are never part of it. */
-export interface UpstreamRequest {
-  readonly url: URL
-  readonly method?: 'GET' | 'HEAD'
-  readonly headers: Record<string, string>
-  readonly use: SlotUse
-  /** ms to wait for a turn, and then until the headers are there, connecting included. */
-  readonly headersTimeout: number
-  /** Ends the exchange, body included. */
-  readonly signal: AbortSignal
-}
-
-/** An upstream's answer: its status is 2xx, 304 or 4xx other than 408, 425 and 429; the body must be read or destroyed. */
-export interface UpstreamResponse {
-  readonly status: number
-  readonly headers: Record<string, string>
-  readonly body: Readable
-  /** Where it came from after redirects. */
-  readonly url: URL
-  /** Call when the body was read to its end, or ended too early, so that the origin's health hears of it. */
-  readonly bodyRead: () => void
-  readonly bodyFailed: () => void
-}
 
 /** Says how one upstream is doing, for administrators and metrics. */
 export interface OriginState {
@@ -47,24 +27,39 @@ export interface OriginState {
   readonly state: 'closed' | 'open' | 'half-open'
 }
 
+/** What an UpstreamClient is built from. */
+export interface ClientParts {
+  readonly settings: UpstreamSettings
+  readonly adapter: UpstreamAdapter
+  readonly config: Config['mirrors']
+  readonly clock: Clock
+  /** Of the product, for User-Agent. */
+  readonly version: string
+}
+
 /**
- * HTTP to one upstream: own headers only, timeouts on everything, retries, redirects by hand, and addresses checked
- * when the socket connects (pull-through.md §6). Every failure is an UpstreamUnavailable.
+ * HTTP to one upstream: own headers only, timeouts on everything, retries, redirects by hand, credentials for the
+ * upstream's own origin alone, and addresses checked when the socket connects (pull-through.md §6). Every failure is an
+ * UpstreamUnavailable: with detail RATE_LIMITED after a 429, AUTH_FAILED when our credentials are refused.
  */
 export class UpstreamClient {
   readonly dispatcher: Dispatcher
   readonly #guard: AddressGuard
   readonly #origins = new Map<string, { health: OriginHealth; slots: Slots }>()
+  readonly #authorizer: Authorizer
   readonly #settings: UpstreamSettings
+  readonly #absentStatuses: readonly number[]
   readonly #config: Config['mirrors']
   readonly #clock: Clock
   readonly #userAgent: string
 
-  constructor(settings: UpstreamSettings, config: Config['mirrors'], clock: Clock, version: string) {
+  constructor({ settings, adapter, config, clock, version }: ClientParts) {
     this.#settings = settings
+    this.#absentStatuses = adapter.absentStatuses ?? []
     this.#config = config
     this.#clock = clock
     this.#userAgent = `Entrepot/${version}`
+    this.#authorizer = new Authorizer({ settings, adapter, clock, ask: (url) => this.#askRealm(url) })
     this.#guard = new AddressGuard(
       (host) =>
         settings.privateNetwork === 'allowed' ||
@@ -83,20 +78,8 @@ export class UpstreamClient {
   }
 
   /** Sends a request, follows redirects and retries what is worth it. Throws UpstreamUnavailable. */
-  async send(wanted: UpstreamRequest): Promise<UpstreamResponse> {
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await this.#follow(wanted)
-      } catch (error) {
-        if (!(error instanceof Retriable)) throw error
-        const wait = error.wait ?? Math.random() * Math.min(4_000, 250 * 2 ** attempt)
-        if (attempt >= this.#config.retries || wait > LONGEST_WAIT_BEFORE_RETRY || wanted.signal.aborted)
-          throw error.reason
-        await sleep(wait, undefined, { signal: wanted.signal }).catch(() => {
-          throw error.reason
-        })
-      }
-    }
+  send(wanted: UpstreamRequest): Promise<UpstreamResponse> {
+    return withRetries(this.#config.retries, wanted.signal, () => this.#follow(wanted))
   }
 
   /** The states of all origins asked so far. */
@@ -109,8 +92,9 @@ export class UpstreamClient {
     this.#guard.checkUrl(url)
   }
 
-  /** Asks again whatever was given up on. */
+  /** Asks again whatever was given up on, with new tokens. */
   resetHealth(): void {
+    this.#authorizer.reset()
     for (const { health } of this.#origins.values()) health.reset()
   }
 
@@ -120,9 +104,15 @@ export class UpstreamClient {
 
   async #follow(wanted: UpstreamRequest): Promise<UpstreamResponse> {
     let url = wanted.url
+    let isOwn = true
     for (let hops = 0; ; hops += 1) {
-      const response = await this.#exchange(wanted, url)
-      if (!REDIRECTS.has(response.status)) return response
+      // What another origin makes us ask is not signed, even if it leads back here.
+      isOwn &&= url.origin === this.#settings.url.origin
+      const at = url
+      const response = isOwn
+        ? await this.#authorizer.send(at, (authorization) => this.#exchange(wanted, at, authorization))
+        : await this.#exchange(wanted, at)
+      if (wanted.redirect === 'manual' || !REDIRECTS.has(response.status)) return response
       response.body.destroy()
       const location = response.headers['location']
       const next = location !== undefined && URL.canParse(location, url.href) ? new URL(location, url) : null
@@ -133,12 +123,20 @@ export class UpstreamClient {
     }
   }
 
-  async #exchange(wanted: UpstreamRequest, url: URL): Promise<UpstreamResponse> {
+  #askRealm(url: URL): Promise<UpstreamResponse> {
+    const { fetchTimeout, documentTimeout } = this.#config
+    const headers = { accept: 'application/json', 'accept-encoding': 'identity' }
+    const signal = AbortSignal.timeout(fetchTimeout)
+    const wanted = { url, headers, use: 'document', headersTimeout: documentTimeout, signal } as const
+    return this.#exchange(wanted, url, this.#settings.auth?.credentials?.basic)
+  }
+
+  async #exchange(wanted: UpstreamRequest, url: URL, authorization?: string): Promise<UpstreamResponse> {
     const { health, slots } = this.#originOf(url.origin)
     // Who only waits for a turn learns nothing of the upstream.
     const release = await slots.take(wanted.use, wanted.headersTimeout, wanted.signal)
     try {
-      const response = await this.#dispatch(wanted, url, health)
+      const response = await this.#dispatch(wanted, url, authorization, health)
       if (response.body.closed) release()
       else response.body.once('close', release)
       return response
@@ -148,7 +146,12 @@ export class UpstreamClient {
     }
   }
 
-  async #dispatch(wanted: UpstreamRequest, url: URL, health: OriginHealth): Promise<UpstreamResponse> {
+  async #dispatch(
+    wanted: UpstreamRequest,
+    url: URL,
+    authorization: string | undefined,
+    health: OriginHealth,
+  ): Promise<UpstreamResponse> {
     health.admit()
     const toHeaders = new AbortController()
     const timer = setTimeout(() => toHeaders.abort(new HeadersTimeout()), wanted.headersTimeout)
@@ -157,11 +160,18 @@ export class UpstreamClient {
       const response = await request(url.href, {
         dispatcher: this.dispatcher,
         method: wanted.method ?? 'GET',
-        headers: { ...wanted.headers, 'user-agent': this.#userAgent },
+        headers: {
+          ...wanted.headers,
+          ...(authorization === undefined ? {} : { authorization }),
+          'user-agent': this.#userAgent,
+        },
         headersTimeout: wanted.headersTimeout,
         signal: AbortSignal.any([wanted.signal, toHeaders.signal]),
       })
-      return this.#judge(response, url, health)
+      const answer = this.#judge(response, wanted, health)
+      // Who was not signed in may have been refused for that alone.
+      const isDenial = authorization !== undefined && this.#absentStatuses.includes(answer.status)
+      return { ...answer, url, isAbsence: ABSENT.has(answer.status) || isDenial }
     } catch (error) {
       if (error instanceof Retriable || error instanceof RegistryError) throw error
       throw this.#failure(error, wanted, toHeaders.signal.aborted, health)
@@ -170,7 +180,11 @@ export class UpstreamClient {
     }
   }
 
-  #judge(response: Dispatcher.ResponseData, url: URL, health: OriginHealth): UpstreamResponse {
+  #judge(
+    response: Dispatcher.ResponseData,
+    { method }: UpstreamRequest,
+    health: OriginHealth,
+  ): Omit<UpstreamResponse, 'url' | 'isAbsence'> {
     const status = response.statusCode
     const headers = flatten(response.headers)
     // The error of a destroyed or cut body reaches whoever reads it; without a reader it must not end the process.
@@ -182,9 +196,10 @@ export class UpstreamClient {
       throw new UpstreamUnavailable(`${this.#name} limits the rate of requests`, {
         status: 503,
         retryAfter: Math.ceil((retryAfter ?? 60_000) / 1_000),
+        detail: 'RATE_LIMITED',
       })
     }
-    if (status >= 500 || status === 408 || status === 425) {
+    if ((status >= 500 && status !== NOT_IMPLEMENTED) || status === 408 || status === 425) {
       response.body.destroy()
       health.failed()
       const reason = new UpstreamUnavailable(`${this.#name} answered ${status}`, {
@@ -192,14 +207,13 @@ export class UpstreamClient {
       })
       throw RETRIED.has(status) ? new Retriable(reason, retryAfter) : reason
     }
-    // Of other answers nobody reads the body.
-    if (status === 200 || status === 206) health.answered()
+    // Other answers have no body, or one that nobody reads.
+    if (method !== 'HEAD' && (status === 200 || status === 206)) health.answered()
     else health.succeeded()
     return {
       status,
       headers,
       body: response.body,
-      url,
       bodyRead: () => health.succeeded(),
       bodyFailed: () => health.failed(),
     }
@@ -242,27 +256,8 @@ export class UpstreamClient {
 
 class HeadersTimeout extends Error {}
 
-/** Carries a failure that one more try may mend, and how many ms the upstream wants to be left alone. */
-class Retriable extends Error {
-  readonly reason: UpstreamUnavailable
-  readonly wait: number | null
-  constructor(reason: UpstreamUnavailable, wait: number | null) {
-    super(reason.message)
-    this.reason = reason
-    this.wait = wait
-  }
-}
-
 function flatten(headers: Record<string, string | string[] | undefined>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]),
   )
-}
-
-/** Seconds or an HTTP date → ms from now; null when absent or malformed. */
-function parseRetryAfter(text: string | undefined, now: number): number | null {
-  if (text === undefined) return null
-  if (/^\d+$/.test(text)) return Number(text) * 1_000
-  const date = Date.parse(text)
-  return Number.isNaN(date) ? null : Math.max(0, date - now)
 }

@@ -12,7 +12,7 @@ import type { DocumentRequest } from './adapter.ts'
 import type { CacheStatus } from './cache-status.ts'
 import { DocumentFetcher, type Fetched } from './document-fetcher.ts'
 import { type DocumentIdentity, type DocumentRecord, type DocumentStore, identityKey } from './document-store.ts'
-import { freshnessOf, staleSince } from './freshness.ts'
+import { freshnessOf, staleSince, timesOf } from './freshness.ts'
 import { NegativeEntries } from './negative-entries.ts'
 import { ParsedDocuments } from './parsed-documents.ts'
 import type { Upstream } from './upstreams.ts'
@@ -140,18 +140,16 @@ export class Documents {
       const outcome = await this.#refresh(upstream, request, identity, null).outcome
       return hold(outcome.record, { hit: false, fwd: 'uri-miss', fwdStatus: outcome.status, stored: true, collapsed })
     }
-    const { mirrors } = this.#parts.config
-    const now = this.#parts.clock.now()
-    const age = now - record.verifiedAt
-    const fresh = upstream.settings.fresh ?? mirrors.fresh
-    const ttl = Math.round((fresh - age) / 1_000)
+    const times = timesOf(upstream.settings, request, this.#parts.config.mirrors)
+    const age = this.#parts.clock.now() - record.verifiedAt
+    const ttl = Math.round((times.fresh - age) / 1_000)
     const isForced = options.revalidate === true && age > FORCED_INTERVAL
-    const state = freshnessOf(age, { ...mirrors, fresh })
+    const state = freshnessOf(age, times)
     if (state === 'fresh' && !isForced) return hold(record, { hit: true, ttl })
     const { outcome } = this.#refresh(upstream, request, identity, record)
     if (state === 'revalidate-behind' && !isForced) return hold(record, { hit: true, ttl, detail: 'SWR' })
     try {
-      const result = state === 'expired' ? await outcome : await this.#within(upstream, mirrors.staleWait, outcome)
+      const result = state === 'expired' ? await outcome : await this.#within(upstream, times.staleWait, outcome)
       if (result === 'slow') return hold(record, { hit: true, ttl, detail: 'STALE_SLOW' })
       return hold(result.record, { hit: false, fwd: 'stale', fwdStatus: result.status })
     } catch (error) {

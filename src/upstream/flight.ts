@@ -2,8 +2,9 @@ import { DigestMismatch, InsufficientStorage, RegistryError, TooLarge, UpstreamU
 import type { ByteSource } from '../storage/blob-store.ts'
 import type { Digest } from '../storage/digest.ts'
 import type { Spool, SpoolEntry } from '../storage/spool.ts'
-import { type ArrivedHeaders, describe, isEncoded, statusError } from './arrived-headers.ts'
-import type { UpstreamClient, UpstreamResponse } from './client.ts'
+import { type ArrivedHeaders, describe, isEncoded, refusalOf } from './arrived-headers.ts'
+import type { UpstreamClient } from './client.ts'
+import type { UpstreamResponse } from './exchange.ts'
 
 /** Bodies up to this many bytes are verified before the first byte leaves. */
 const VERIFY_FIRST = 1024 * 1024
@@ -22,6 +23,7 @@ export interface FlightPlan {
   readonly spool: Spool
   readonly upstreamName: string
   readonly url: URL
+  readonly accept: string
   readonly expected: Digest | null
   /** ms until the upstream's headers. */
   readonly headersTimeout: number
@@ -205,18 +207,18 @@ export class Flight {
   }
 
   async #request(headers: Record<string, string>): Promise<UpstreamResponse> {
-    const { client, url, headersTimeout, upstreamName } = this.#plan
+    const { client, url, accept, headersTimeout, upstreamName } = this.#plan
     const response = await client.send({
       url,
       // Bytes are stored as they come: a decoded archive has another digest.
-      headers: { accept: '*/*', 'accept-encoding': 'identity', ...headers },
+      headers: { accept, 'accept-encoding': 'identity', ...headers },
       use: 'artifact',
       headersTimeout,
       signal: this.#abort.signal,
     })
     if (response.status === 200 || (response.status === 206 && headers['range'] !== undefined)) return response
     response.body.destroy()
-    throw statusError(response.status, upstreamName, url)
+    throw refusalOf({ ...response, url }, upstreamName)
   }
 
   async #verify(): Promise<void> {

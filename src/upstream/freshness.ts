@@ -1,7 +1,12 @@
-/** Times of one kind of document, all in ms (pull-through.md §3.1). */
-export interface FreshnessTimes {
-  readonly fresh: number
-  readonly staleWhileRevalidate: number
+import type { Config } from '../config/config.ts'
+import type { DocumentRequest, DocumentTimes } from './adapter.ts'
+import type { UpstreamSettings } from './upstream-file.ts'
+
+/** The longest that DocumentTimes may keep a document from being waited for, ms. */
+const LONGEST_UNASKED = 3_600_000
+
+/** Times of one kind of document at one upstream, all in ms (pull-through.md §3.1). */
+export interface FreshnessTimes extends DocumentTimes {
   readonly staleIfError: number
 }
 
@@ -15,14 +20,25 @@ export function freshnessOf(age: number, times: FreshnessTimes): Freshness {
   return age <= times.staleIfError ? 'stale' : 'expired'
 }
 
+/** What is in force for a document: the upstream's file, else the kind of document, else the configuration. */
+export function timesOf(
+  settings: Pick<UpstreamSettings, 'fresh'>,
+  { times }: Pick<DocumentRequest<unknown>, 'times'>,
+  defaults: Config['mirrors'],
+): FreshnessTimes {
+  const { fresh, staleWhileRevalidate, staleWait } = times ?? defaults
+  return { fresh: settings.fresh ?? fresh, staleWhileRevalidate, staleWait, staleIfError: defaults.staleIfError }
+}
+
 /**
- * When a document that is to be asked for at its next use counts as last verified, ms: stale, but far from expired, so
- * that it is still served should the upstream fail.
+ * When a document of any kind that is to be asked for at its next use counts as last verified, ms: stale, but far from
+ * expired, so that it is still served should the upstream fail.
  */
 export function staleSince(
   now: number,
-  upstream: { readonly fresh: number | null },
-  defaults: Omit<FreshnessTimes, 'staleIfError'>,
+  settings: Pick<UpstreamSettings, 'fresh'>,
+  defaults: Config['mirrors'],
 ): number {
-  return now - (upstream.fresh ?? defaults.fresh) - defaults.staleWhileRevalidate - 1
+  const { fresh, staleWhileRevalidate, staleIfError } = timesOf(settings, {}, defaults)
+  return now - Math.max(fresh + staleWhileRevalidate + 1, Math.min(LONGEST_UNASKED + 1, staleIfError))
 }

@@ -5,6 +5,7 @@ const FAILURES_TO_OPEN = 5
 const FIRST_PAUSE = 10_000
 const LONGEST_PAUSE = 300_000
 const FIRST_RATE_PAUSE = 60_000
+const SHORTEST_RATE_PAUSE = 1_000
 const LONGEST_RATE_PAUSE = 900_000
 
 /**
@@ -32,10 +33,12 @@ export class OriginHealth {
     return this.#clock.now() < this.#openUntil ? 'open' : 'half-open'
   }
 
-  /** Throws UpstreamUnavailable 503 with Retry-After when the origin must not be asked now. */
+  /** Throws UpstreamUnavailable 503 with Retry-After when the origin must not be asked now; detail RATE_LIMITED after 429. */
   admit(): void {
     const now = this.#clock.now()
-    if (now < this.#rateLimitedUntil) throw this.#refusal('limits the rate of requests', this.#rateLimitedUntil - now)
+    if (now < this.#rateLimitedUntil) {
+      throw this.#refusal('limits the rate of requests', this.#rateLimitedUntil - now, 'RATE_LIMITED')
+    }
     if (this.#openUntil === 0) return
     if (now < this.#openUntil)
       throw this.#refusal('failed repeatedly and is not asked for a while', this.#openUntil - now)
@@ -76,7 +79,8 @@ export class OriginHealth {
   /** The origin answered 429; `retryAfter` in ms when it said so. */
   rateLimited(retryAfter: number | null): void {
     this.#isTrying = false
-    this.#rateLimitedUntil = this.#clock.now() + Math.min(retryAfter ?? this.#ratePause, LONGEST_RATE_PAUSE)
+    const pause = Math.min(Math.max(retryAfter ?? this.#ratePause, SHORTEST_RATE_PAUSE), LONGEST_RATE_PAUSE)
+    this.#rateLimitedUntil = this.#clock.now() + pause
     this.#ratePause = Math.min(2 * this.#ratePause, LONGEST_RATE_PAUSE)
   }
 
@@ -86,10 +90,11 @@ export class OriginHealth {
     this.#rateLimitedUntil = 0
   }
 
-  #refusal(why: string, ms: number): UpstreamUnavailable {
+  #refusal(why: string, ms: number, detail?: string): UpstreamUnavailable {
     return new UpstreamUnavailable(`${this.#origin} ${why}`, {
       status: 503,
       retryAfter: Math.max(1, Math.ceil(ms / 1_000)),
+      ...(detail === undefined ? {} : { detail }),
     })
   }
 }

@@ -41,6 +41,7 @@ export class UpstreamEngine {
   readonly #upstreams: Upstreams
   readonly #resolver: Resolver
   readonly #packages: Packages
+  readonly #behind = new Set<Promise<void>>()
 
   constructor(parts: EngineParts) {
     this.#packages = parts.packages
@@ -134,19 +135,28 @@ export class UpstreamEngine {
   async invalidate(name: string, packageName?: string): Promise<void> {
     const upstream = this.#upstreams.getUpstream(name)
     upstream.client.resetHealth()
+    this.artifacts.invalidate(upstream.id)
     await this.documents.invalidate(upstream, packageName)
   }
 
   /** Forgets what is held of one package, or of all; digests are remembered. Throws NotFound. */
   async purge(name: string, packageName?: string): Promise<void> {
     const { id, owner, settings } = this.#upstreams.getUpstream(name)
+    this.artifacts.invalidate(id)
     await this.documents.purge(id, packageName)
     await this.#packages.removal.removeAll(owner, settings.type, packageName)
+  }
+
+  /** Has `settle` and `close` wait for work that no answer waits for; it must not reject. */
+  runBehind(work: Promise<void>): void {
+    this.#behind.add(work)
+    void work.then(() => this.#behind.delete(work))
   }
 
   /** Waits until nothing is being fetched or stored. */
   async settle(): Promise<void> {
     await Promise.all([this.documents.settle(), this.artifacts.settle()])
+    await Promise.all(this.#behind)
   }
 
   /** Gives up what is being fetched, and waits for what is being stored. */

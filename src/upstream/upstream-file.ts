@@ -3,12 +3,16 @@ import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { parse } from 'yaml'
+import type { Visibility } from '../auth/owner.ts'
 import { ConfigError } from '../config/config.ts'
 import { parseDuration } from '../config/units.ts'
 import type { UpstreamAdapter } from './adapter.ts'
+import { requireDistinct } from './distinct-upstreams.ts'
+import { AuthFile, readAuth, type UpstreamAuth } from './upstream-auth.ts'
 
 const Names = () => Type.Optional(Type.Array(Type.String({ minLength: 1 })))
 
+type UpstreamFile = Static<typeof UpstreamFile>
 const UpstreamFile = Type.Object(
   {
     type: Type.String({ minLength: 1 }),
@@ -20,6 +24,9 @@ const UpstreamFile = Type.Object(
     artifactHosts: Names(),
     allowPrivateNetwork: Type.Optional(Type.Boolean()),
     fresh: Type.Optional(Type.String()),
+    visibility: Type.Optional(Type.Union([Type.Literal('public'), Type.Literal('limited'), Type.Literal('private')])),
+    auth: Type.Optional(AuthFile),
+    options: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   },
   { additionalProperties: false },
 )
@@ -45,6 +52,12 @@ export interface UpstreamSettings {
   readonly privateNetwork: 'allowed' | 'origin' | 'refused'
   /** ms that a document is served without asking; null: the default. */
   readonly fresh: number | null
+  /** What only upstreams of this type have; it passed the adapter's schema. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** null: requests are not signed, except by tokens that anybody gets. */
+  readonly auth: UpstreamAuth | null
+  /** Who may read the mirror; what credentials open is private unless the file says otherwise. */
+  readonly visibility: Visibility
 }
 
 type Environment = Record<string, string | undefined>
@@ -60,7 +73,9 @@ export async function readUpstreamFiles(
 ): Promise<UpstreamSettings[]> {
   const names = (await listYaml(directory)).map((file) => file.replace(/\.yaml$/, ''))
   checkVariables(environment, names)
-  return Promise.all(names.map((name) => readUpstream(directory, name, environment, adapters)))
+  const all = await Promise.all(names.map((name) => readUpstream(directory, name, environment, adapters)))
+  requireDistinct(all)
+  return all
 }
 
 async function readUpstream(
@@ -83,6 +98,7 @@ async function readUpstream(
   if (url === undefined) throw new ConfigError(`${where}: url: is missing`)
   const fresh = file.fresh === undefined ? null : parseDuration(file.fresh)
   if (file.fresh !== undefined && fresh === null) throw new ConfigError(`${where}: fresh: is not a duration such as 5m`)
+  const auth = authOf(where, file, environment, adapter)
   // What the host's own client already talks to may be on a private network; where it redirects to may not.
   const otherwise = declared === undefined ? 'origin' : 'refused'
   return {
@@ -96,14 +112,44 @@ async function readUpstream(
     artifactHosts: file.artifactHosts ?? [],
     privateNetwork: (allowed === undefined ? file.allowPrivateNetwork : allowed === 'true') ? 'allowed' : otherwise,
     fresh,
+    options: optionsOf(where, file, adapter),
+    auth,
+    visibility: file.visibility ?? (auth?.credentials ? 'private' : 'public'),
   }
+}
+
+function authOf(
+  where: string,
+  { type, auth }: UpstreamFile,
+  environment: Environment,
+  adapter: UpstreamAdapter,
+): UpstreamAuth | null {
+  if (auth === undefined) return null
+  if (auth.kind === 'docker' && adapter.tokenScope === undefined) {
+    throw new ConfigError(`${where}: auth/kind: upstreams of type ${type} know no tokens`)
+  }
+  return readAuth(where, auth, environment)
+}
+
+function optionsOf(
+  where: string,
+  { type, options }: UpstreamFile,
+  adapter: UpstreamAdapter,
+): Readonly<Record<string, unknown>> {
+  if (adapter.options === undefined) {
+    if (options === undefined) return {}
+    throw new ConfigError(`${where}: options: upstreams of type ${type} have none`)
+  }
+  const error = Value.Errors(adapter.options, options ?? {})[0]
+  if (error !== undefined) throw new ConfigError(`${where}: options${error.instancePath} ${error.message}`)
+  return options ?? {}
 }
 
 function lowerCase(names: readonly string[] = []): string[] {
   return names.map((name) => name.toLowerCase())
 }
 
-function parseFile(where: string, text: string): Static<typeof UpstreamFile> {
+function parseFile(where: string, text: string): UpstreamFile {
   let file: unknown
   try {
     file = parse(text)
@@ -112,7 +158,7 @@ function parseFile(where: string, text: string): Static<typeof UpstreamFile> {
   }
   const error = Value.Errors(UpstreamFile, file)[0]
   if (error !== undefined) throw new ConfigError(`${where}: ${error.instancePath.slice(1)} ${error.message}`)
-  return file as Static<typeof UpstreamFile>
+  return file as UpstreamFile
 }
 
 function parseUrl(text: string, where: string): URL {

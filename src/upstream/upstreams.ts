@@ -1,6 +1,6 @@
 import { Op } from 'sequelize'
 import type { Accounts } from '../auth/accounts.ts'
-import type { Owner } from '../auth/owner.ts'
+import type { Owner, Visibility } from '../auth/owner.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
@@ -12,6 +12,8 @@ import type { UpstreamAdapter } from './adapter.ts'
 import { type OriginState, UpstreamClient } from './client.ts'
 import { staleSince } from './freshness.ts'
 import type { UpstreamSettings } from './upstream-file.ts'
+
+const STRICTEST_FIRST = ['private', 'limited', 'public'] as const
 
 /** Whether an upstream is asked; `blocked` also keeps what is held to itself (pull-through.md §3.4). */
 export type UpstreamMode = 'online' | 'offline' | 'blocked'
@@ -60,13 +62,19 @@ export class Upstreams {
     parts.notices.subscribe('upstream-mode', (name) => void this.#reread(name))
   }
 
-  /** Brings the rows in line with the files: owner, row, and stale validators when the URL changed. */
+  /** Brings the rows in line with the files: owner and its visibility, row, and stale validators when the URL changed. */
   async declare(settings: readonly UpstreamSettings[], adapters: ReadonlyMap<string, UpstreamAdapter>): Promise<void> {
     for (const one of settings) {
-      const owner = await this.#parts.accounts.ensureMirror(one.owner, `Mirror of ${one.url.host}`)
+      const visibility = visibilityOf(one.owner, settings)
+      const owner = await this.#parts.accounts.ensureMirror(one.owner, `Mirror of ${one.url.host}`, visibility)
+      if (visibility !== 'private' && one.auth?.credentials) {
+        this.#parts.log.warn({ upstream: one.name, visibility }, 'readers of the mirror may read whatever its credentials open')
+      }
       const { id, mode } = await this.#declareRow(one, owner)
-      const client = new UpstreamClient(one, this.#parts.config.mirrors, this.#parts.clock, this.#parts.version)
-      this.#byName.set(one.name, { id, settings: one, owner, adapter: adapters.get(one.type)!, client, mode })
+      const adapter = adapters.get(one.type)!
+      const { config, clock, version } = this.#parts
+      const client = new UpstreamClient({ settings: one, adapter, config: config.mirrors, clock, version })
+      this.#byName.set(one.name, { id, settings: one, owner, adapter, client, mode })
     }
   }
 
@@ -190,6 +198,12 @@ export class Upstreams {
       return { id: row.id, mode: row.mode }
     })
   }
+}
+
+/** The strictest that any upstream of the mirror asks for. */
+function visibilityOf(owner: string, all: readonly UpstreamSettings[]): Visibility {
+  const wanted = all.filter((one) => one.owner.toLowerCase() === owner.toLowerCase()).map((one) => one.visibility)
+  return STRICTEST_FIRST.find((visibility) => wanted.includes(visibility)) ?? 'public'
 }
 
 function describe(upstream: Upstream): UpstreamState {

@@ -7,7 +7,10 @@ import { Authenticator, type Doer } from '../../src/auth/authenticator.ts'
 import { Memberships } from '../../src/auth/memberships.ts'
 import { Passwords } from '../../src/auth/passwords.ts'
 import { Permissions } from '../../src/auth/permissions.ts'
+import { RegistryJwts } from '../../src/auth/registry-jwt.ts'
+import { longestTokenLife, RegistryTokens } from '../../src/auth/registry-tokens.ts'
 import type { Scopes } from '../../src/auth/scopes.ts'
+import { SigningKeys } from '../../src/auth/signing-keys.ts'
 import { Notices } from '../../src/cache/notices.ts'
 import { Database } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrations/index.ts'
@@ -17,6 +20,8 @@ import { createTestDatabaseUrl } from '../support/test-database.ts'
 type TestDatabaseUrl = Awaited<ReturnType<typeof createTestDatabaseUrl>>
 
 export const PASSWORD = 'correct horse battery'
+/** The installation whose registry tokens these parts sign. */
+export const ISSUER = 'https://packages.example.org'
 
 /** Everything of src/auth over one database of its own; `replica()` is a second process on the same database. */
 export class AuthParts {
@@ -30,6 +35,9 @@ export class AuthParts {
   readonly passwords = new Passwords()
   readonly accounts
   readonly accessTokens
+  readonly signingKeys
+  readonly jwts
+  readonly registryTokens
   readonly authenticator
   readonly permissions
 
@@ -45,7 +53,12 @@ export class AuthParts {
     this.accounts = new Accounts({ db, models, notices, clock, memberships, passwords, minPasswordLength: 8 })
     this.accessTokens = new AccessTokens({ db, models, notices, clock, onError: (error) => this.errors.push(error) })
     const { accounts, accessTokens } = this
-    this.authenticator = new Authenticator({ accounts, accessTokens, passwords, notices })
+    this.signingKeys = new SigningKeys({ db, models, clock, longestLife: longestTokenLife })
+    this.jwts = new RegistryJwts({ keys: this.signingKeys, clock, issuer: ISSUER })
+    const { jwts } = this
+    this.registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, clock, notices })
+    const { registryTokens } = this
+    this.authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, notices })
     this.permissions = new Permissions(memberships, { requireSignIn: false })
   }
 
@@ -105,5 +118,6 @@ export function basic(username: string, password: string): string {
 }
 
 export function doerOf(user: Owner | null, scopes: Scopes | null = null): Doer {
-  return { user, scopes, via: user === null ? 'anonymous' : 'basic', tokenId: null }
+  const via = user === null ? 'anonymous' : 'basic'
+  return { user, scopes, via, tokenId: null, passwordMark: null, grants: null }
 }

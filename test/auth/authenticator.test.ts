@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { AccessTokens } from '../../src/auth/access-tokens.ts'
 import type { Owner } from '../../src/auth/accounts.ts'
 import { anonymous } from '../../src/auth/authenticator.ts'
+import { Grants } from '../../src/auth/grants.ts'
 import { Scopes } from '../../src/auth/scopes.ts'
 import { Notices } from '../../src/cache/notices.ts'
 import { Unauthenticated } from '../../src/errors.ts'
@@ -138,7 +139,7 @@ describe('the authenticator', () => {
   })
 })
 
-test('another replica forgets a revoked token and an old password when it is told', async () => {
+test('another replica forgets a revoked token and an old password when it is told, with all that came of them', async () => {
   const notices = new RelayedNotices()
   const parts = await AuthParts.open()
   const replica = await parts.replica(notices)
@@ -146,15 +147,22 @@ test('another replica forgets a revoked token and an old password when it is tol
   const { row, secret } = await parts.accessTokens.create(ann, 'x', Scopes.parse(['all']))
   await replica.authenticator.authenticate(`Bearer ${secret}`)
   await replica.authenticator.authenticate(basic('ann', PASSWORD))
+  const grants = new Grants({ repositories: [], catalog: true })
+  const doers = [`Bearer ${secret}`, basic('ann', PASSWORD)].map((header) => parts.authenticator.authenticate(header))
+  const issued = await Promise.all(doers.map(async (doer) => parts.registryTokens.issue(await doer, grants)))
+  for (const { token } of issued) expect((await replica.registryTokens.redeem(token)).user?.id).toBe(ann.id)
   await replica.accessTokens.close()
 
   await parts.accessTokens.revoke(row)
   await parts.accounts.updateUser(ann, { password: 'another horse battery' })
   expect((await replica.authenticator.authenticate(`Bearer ${secret}`)).user?.id).toBe(ann.id)
+  for (const { token } of issued) expect((await replica.registryTokens.redeem(token)).user?.id).toBe(ann.id)
   notices.deliver('cache:access-tokens', row.tokenHash)
+  notices.deliver('cache:access-token-ids', String(row.id))
   notices.deliver('cache:accounts', String(ann.id))
   await expect(replica.authenticator.authenticate(`Bearer ${secret}`)).rejects.toThrow(Unauthenticated)
   await expect(replica.authenticator.authenticate(basic('ann', PASSWORD))).rejects.toThrow(Unauthenticated)
+  for (const { token } of issued) await expect(replica.registryTokens.redeem(token)).rejects.toThrow(Unauthenticated)
   await replica.db.close()
   await parts.close()
 })
@@ -167,6 +175,7 @@ test('AccessTokens publishes what it revokes', async () => {
   const { row } = await tokens.create(await parts.user('ann'), 'x', Scopes.parse(['all']))
   await tokens.revoke(row)
   expect(notices.published).toContainEqual(['cache:access-tokens', row.tokenHash])
+  expect(notices.published).toContainEqual(['cache:access-token-ids', String(row.id)])
   await parts.close()
 })
 

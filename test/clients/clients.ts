@@ -48,6 +48,11 @@ export function hasCommand(name: string): boolean {
   }
 }
 
+/** Whether daemons that need root can be started; the same rule in CI. */
+export function isRoot(): boolean {
+  return process.getuid?.() === 0 || missing('root') !== null
+}
+
 function missing(name: string): null {
   if (process.env['CI'] === 'true') throw new Error(`${name} is missing, and CI must not skip its tests`)
   console.warn(`${name} is missing: its tests are skipped`)

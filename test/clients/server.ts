@@ -54,6 +54,11 @@ export class ServerProcess {
     return `http://127.0.0.1:${this.port}`
   }
 
+  /** `127.0.0.1:PORT`, as container images are named. */
+  get host(): string {
+    return `127.0.0.1:${this.port}`
+  }
+
   /** The npm registry of an owner, with the slash at its end. */
   npm(owner: string): string {
     return `${this.url}/api/packages/${owner}/npm/`

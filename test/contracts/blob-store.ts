@@ -69,7 +69,14 @@ export function describeBlobStore(name: string, make: (folder: string) => Promis
     it('knows what it does not have', async () => {
       expect(await store.open(absent)).toBeNull()
       expect(await store.has(absent)).toBe(false)
+      expect(await store.sync(absent)).toBe(false)
       await store.delete(absent)
+    })
+
+    it('makes a blob durable that was not', async () => {
+      const sha256 = await put(randomBytes(1000), false)
+      expect(await store.sync(sha256)).toBe(true)
+      expect(await store.has(sha256)).toBe(true)
     })
 
     it('takes the same bytes again, from the same entry, from another, and from several at once', async () => {

@@ -28,6 +28,7 @@ class WatchedStore implements BlobStore {
 
   open = (sha256: string) => this.#store.open(sha256)
   has = (sha256: string) => this.#store.has(sha256)
+  sync = (sha256: string) => this.#store.sync(sha256)
   check = () => this.#store.check()
 }
 

@@ -64,13 +64,38 @@ describe.each(testDialects)('quotas on %s', (dialect) => {
     expect(await registry.counts()).toMatchObject({ versions: 3, files: 4 })
   })
 
-  test('do not count internal versions', async () => {
-    registry = await Registry.open(dialect, { limits: { limitTotalOwnerCount: 1, limitTotalOwnerSize: 4 } })
+  test('count the files of internal versions, and not the versions', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerCount: 1, limitTotalOwnerSize: 8 } })
     const alice = await registry.owner('alice')
-    const { version } = await publish(alice, 'a', '1234')
-    await expectRefused(publish(alice, 'b', '1'), messages.count)
-    await registry.parts.models.packageVersion.update({ isInternal: true }, { where: { id: version.id } })
-    await publish(alice, 'b', '1234')
+    await publish(alice, 'a', '1234', { isInternal: true })
+    await publish(alice, 'b', '123')
+    await publish(alice, 'c', '1', { isInternal: true })
+    await expectRefused(publish(alice, 'c', '12', { isInternal: true }), messages.size)
+    await expectRefused(publish(alice, 'd', ''), messages.count)
+  })
+
+  test('let pass what adds nothing', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerSize: 4 } })
+    const alice = await registry.owner('alice')
+    const again = async (bytes: string) =>
+      registry.packages.createPackageOrAddFileToExisting(
+        info(alice, 'a', '1'),
+        await registry.file('f', bytes, { overwrite: true }),
+      )
+    const first = await again('1234')
+    expect((await again('1234')).file).toEqual(first.file)
+    await expectRefused(again('4321'), messages.size)
+  })
+
+  test('leave a body without a length the room that is left', async () => {
+    const limits = { limitTotalOwnerSize: 10, limits: { npm: 5, maven: 100 } }
+    registry = await Registry.open(dialect, { limits })
+    const [alice, admin] = [await registry.owner('alice'), await registry.owner('admin', 'user', true)]
+    const { quota } = registry.packages
+    await publish(alice, 'a', '1234')
+    expect(await quota.room(alice, alice, 'npm')).toEqual({ limit: 5, limitMessage: messages.type })
+    expect(await quota.room(alice, alice, 'maven')).toEqual({ limit: 6, limitMessage: messages.size })
+    expect((await quota.room(admin, alice, 'npm')).limit).toBe(Number.POSITIVE_INFINITY)
   })
 
   test('exempt site admins who upload, not owners who are site admins', async () => {

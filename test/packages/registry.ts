@@ -10,9 +10,11 @@ import { initModels } from '../../src/models/index.ts'
 import type { PackageEvent } from '../../src/packages/events.ts'
 import { Packages, type PackagesParts } from '../../src/packages/index.ts'
 import type { PackageCreationInfo, PackageFileCreationInfo } from '../../src/packages/package-info.ts'
+import type { RulesByType } from '../../src/packages/package-rules.ts'
 import type { QuotaLimits } from '../../src/packages/quota.ts'
 import type { BlobStore } from '../../src/storage/blob-store.ts'
 import { FilesystemBlobStore } from '../../src/storage/filesystem-blob-store.ts'
+import { FilesystemUploadParts } from '../../src/storage/filesystem-upload-parts.ts'
 import { Spool, type SpoolEntry } from '../../src/storage/spool.ts'
 import { openTestDatabase, type TestDatabase } from '../support/test-database.ts'
 
@@ -70,7 +72,9 @@ export class Registry {
       clock: { now: () => this.now },
       spool: new Spool(join(folder, 'spool')),
       blobs: options.wrapStore?.(this.store) ?? this.store,
+      uploadParts: new FilesystemUploadParts(join(folder, 'uploads')),
       limits: { ...unlimited, ...options.limits },
+      rules: options.rules ?? new Map(),
       onError: (error) => this.errors.push(error),
     }
     this.packages = new Packages(this.parts)
@@ -170,6 +174,7 @@ export class Registry {
 
 export interface RegistryOptions {
   limits?: Partial<QuotaLimits>
+  rules?: RulesByType
   /** What packages use instead of the store itself. */
   wrapStore?: (store: BlobStore) => BlobStore
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type * as Fs from 'node:fs'
 import { readlinkSync } from 'node:fs'
 import type * as FsPromises from 'node:fs/promises'
@@ -8,6 +8,7 @@ import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest'
 import { FilesystemBlobStore } from '../../src/storage/filesystem-blob-store.ts'
+import { FilesystemUploadParts } from '../../src/storage/filesystem-upload-parts.ts'
 import { Spool } from '../../src/storage/spool.ts'
 
 const journal = vi.hoisted(() => [] as { what: 'sync' | 'rename'; path: string }[])
@@ -76,4 +77,29 @@ it('a cached artifact is not forced to disk until somebody uploads the same', as
   expect(basename(journal[0]!.path)).toBe(uploaded.digests.sha256)
   expect(journal[1]).toEqual({ what: 'sync', path: folderOf(uploaded.digests.sha256) })
   await Promise.all([cached.discard(), uploaded.discard()])
+})
+
+it('a blob that somebody refers to anew is on disk, and its name too', async () => {
+  const cached = await receive(randomBytes(1000))
+  await store.put(cached, { durable: false })
+  journal.length = 0
+  await store.sync(cached.digests.sha256)
+  const folder = folderOf(cached.digests.sha256)
+  expect(journal.slice(0, 2)).toEqual([
+    { what: 'sync', path: join(folder, cached.digests.sha256) },
+    { what: 'sync', path: folder },
+  ])
+  await cached.discard()
+})
+
+it.each([100, 3_000_000])('a part of an upload with %i bytes is on disk, and its name too', async (size) => {
+  const upload = randomUUID()
+  const parts = new FilesystemUploadParts(join(directory, `uploads-${size}`))
+  const entry = await receive(randomBytes(size))
+  await parts.put(upload, '0-a', entry)
+  const folder = join(directory, `uploads-${size}`, upload)
+  expect(journal[0]).toMatchObject({ what: 'sync' })
+  const folders = [folder, dirname(folder), directory].map((path) => ({ what: 'sync', path }))
+  expect(journal.filter(({ what }) => what === 'sync').slice(1)).toEqual(folders)
+  await entry.discard()
 })

@@ -257,6 +257,24 @@ describe('receive', () => {
     expect(await files()).toEqual([])
   })
 
+  it.each([100, 3 * MIB])('can keep the %i bytes that came before the sender left', async (size) => {
+    const bytes = randomBytes(size)
+    async function* broken(): AsyncGenerator<Buffer> {
+      yield* cut(bytes, 65_536)
+      throw new Error('aborted')
+    }
+    const { entry, failure } = await spool.receiveSome(broken(), { limit: 10 * MIB })
+    expect(failure).toBeInstanceOf(Invalid)
+    expect(entry.digests).toEqual(expectedDigests(bytes))
+    expect((await readAll(entry)).equals(bytes)).toBe(true)
+    await entry.discard()
+    const whole = await spool.receiveSome(Readable.from([bytes]), { limit: 10 * MIB })
+    expect(whole.failure).toBeNull()
+    await whole.entry.discard()
+    await expect(spool.receiveSome(broken(), { limit: size - 1 })).rejects.toThrow(TooLarge)
+    expect(await files()).toEqual([])
+  })
+
   it('fails when the stream is destroyed or was so before', async () => {
     const body = new Readable({ read() {} })
     body.push(Buffer.from('half'))

@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { pino } from 'pino'
 import { buildApp } from '../../src/app.ts'
-import { upstreamAdapters } from '../../src/commands/start.ts'
+import { packageRules, upstreamAdapters } from '../../src/commands/start.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { packageTypes } from '../../src/package-types/index.ts'
 import { buildServices, type Services } from '../../src/services.ts'
 import { createTestDatabaseUrl } from './test-database.ts'
 
@@ -84,7 +83,7 @@ export class TestApp {
       log: pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' }),
       clock,
       adapters: upstreamAdapters(),
-      typeNames: packageTypes.map(({ name }) => name),
+      packageRules: packageRules(),
     })
     await services.accounts.ensureFirstAdmin(config, dataDir, () => {})
     const app = await buildApp(services)

@@ -2,8 +2,12 @@ import type { QueryInterface } from 'sequelize'
 import { SequelizeStorage, Umzug } from 'umzug'
 import type { Database } from '../connect.ts'
 import * as initial from './0001-initial.ts'
+import * as containers from './0002-containers.ts'
 
-const migrations = [{ name: '0001-initial', up: initial.up }]
+const migrations = [
+  { name: '0001-initial', up: initial.up },
+  { name: '0002-containers', up: containers.up },
+]
 
 /** Brings the schema up to date; returns the names of the migrations that ran. */
 export async function migrate(db: Database): Promise<string[]> {

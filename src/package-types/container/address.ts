@@ -11,6 +11,8 @@ export interface Address extends TargetName {
   readonly resource: Resource
   /** What the client calls the repository: a mount hides the mirror's name (pull-through.md §1.1). */
   readonly shown: string
+  /** The mirror whose repository it is, where the client does not name one; null: the path begins with an owner. */
+  readonly mount: Upstream | null
 }
 
 const addresses = new WeakMap<FastifyRequest, Address | null>()
@@ -47,10 +49,21 @@ function parse(request: FastifyRequest): Address | null {
   const { repository, resource } = parsed
   checkRepositoryName(repository)
   const mount = mountOf(request) ?? namespaceOf(request, repository)
+  const shown = repository
+  if (mount !== null) return { owner: mount.owner.name, name: canonicalName(mount, repository), resource, shown, mount }
   const [owner, ...rest] = repository.split('/') as [string, ...string[]]
-  if (mount !== null) return { owner: mount.owner.name, name: repository, resource, shown: repository }
   if (rest.length === 0) throw new Invalid(`${owner} names no image: use <owner>/<image>`, 'name')
-  return { owner, name: rest.join('/'), resource, shown: repository }
+  const mirror = request.server.services.upstream.mirrorCalled(CONTAINER, owner)
+  return { owner, name: canonicalName(mirror, rest.join('/')), resource, shown, mount }
+}
+
+/**
+ * The name by which an upstream knows a repository: Docker Hub's official images are in `library`, which clients leave
+ * out where they do not know that they speak of Docker Hub (container.md §11). `mirror` null: a name of ours.
+ */
+export function canonicalName(mirror: Upstream | null, name: string): string {
+  const namespace = mirror?.settings.options['defaultNamespace']
+  return namespace === undefined || name.includes('/') ? name : `${String(namespace)}/${name}`
 }
 
 /** What `ns` asks for; null without one, and where the path itself begins with a mirror that serves it. */

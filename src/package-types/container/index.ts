@@ -2,7 +2,9 @@ import type { PackageType } from '../package-type.ts'
 import { addressOf } from './address.ts'
 import { renderError } from './errors.ts'
 import { CONTAINER } from './names.ts'
+import { versionsRemovedWith } from './queries.ts'
 import { routes } from './routes.ts'
+import { upstream } from './upstream.ts'
 
 /** Container images and other OCI artifacts, as docker, podman, skopeo and containerd push and pull them. */
 export const container: PackageType = {
@@ -11,4 +13,7 @@ export const container: PackageType = {
   routes,
   renderError,
   parseTarget: addressOf,
+  hasCaseSensitiveVersions: true,
+  versionsRemovedWith,
+  upstream,
 }

@@ -47,9 +47,14 @@ export function parseRegistryPath(path: string): RegistryPath | null {
   return null
 }
 
-/** Throws Invalid('name') unless it is a repository name (OCI distribution-spec, Pulling manifests). */
+/** By the OCI distribution-spec, Pulling manifests. */
+export function isRepositoryName(name: string): boolean {
+  return name.length <= MAX_NAME && NAME.test(name)
+}
+
+/** Throws Invalid('name') unless it is a repository name. */
 export function checkRepositoryName(name: string): void {
-  if (name.length > MAX_NAME || !NAME.test(name)) throw new Invalid(`invalid repository name ${quote(name)}`, 'name')
+  if (!isRepositoryName(name)) throw new Invalid(`invalid repository name ${quote(name)}`, 'name')
 }
 
 /** Throws Invalid: a malformed digest is never looked up as a tag, and a tag never contains a colon. */

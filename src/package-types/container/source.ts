@@ -45,9 +45,11 @@ export interface ReferrerDescriptor {
   readonly annotations?: Readonly<Record<string, string>>
 }
 
-/** All manifests that name a subject. */
+/** Manifests that name a subject. */
 export interface Referrers extends AnswerHeaders {
   readonly manifests: readonly ReferrerDescriptor[]
+  /** There are more after the last of these; absent: these are all. */
+  readonly hasMore?: boolean
 }
 
 /**
@@ -61,6 +63,9 @@ export interface ContainerSource {
   blob(name: string, digest: Digest, method: 'GET' | 'HEAD'): Promise<ContentAnswer>
   /** Byte order. NotFound('package'). */
   tags(name: string, page: Page): Promise<NamePage>
-  /** Never NotFound: what nobody refers to has no referrers (container.md §7). */
-  referrers(name: string, subject: Digest): Promise<Referrers>
+  /**
+   * Never NotFound: what nobody refers to has no referrers (container.md §7). All after the manifest `last`, null: from
+   * the first; a source that has no pages gives all.
+   */
+  referrers(name: string, subject: Digest, last: string | null): Promise<Referrers>
 }

@@ -1,0 +1,32 @@
+import { LRUCache } from 'lru-cache'
+import type { Descriptor } from './manifest-document.ts'
+
+/** What is known of a mirrored manifest once its bytes were seen. */
+export interface ManifestFacts {
+  readonly mediaType: string
+  /** Bytes. */
+  readonly size: number
+  /** Null for an index. */
+  readonly config: Descriptor | null
+}
+
+/** A manifest, and what it says of one of its blobs. */
+export interface NamedBy {
+  /** Digest of the manifest. */
+  readonly manifest: string
+  /** Bytes of the blob. */
+  readonly size: number
+}
+
+/**
+ * What the mirrors of one server have learnt from manifests that passed: facts that never change, kept so that warm
+ * answers need neither SQL nor a parser. Keys are of one upstream, repository and digest.
+ */
+export class MirrorMemory {
+  /** By manifest. */
+  readonly facts = new LRUCache<string, ManifestFacts>({ max: 20_000 })
+  /** By blob: who names it in the same repository. */
+  readonly named = new LRUCache<string, NamedBy>({ max: 200_000 })
+  /** By manifest or tag: its rows are being written; what belongs to them waits. */
+  readonly filing = new Map<string, Promise<unknown>>()
+}

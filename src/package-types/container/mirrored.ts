@@ -1,0 +1,180 @@
+import { NotFound, UpstreamUnavailable } from '../../errors.ts'
+import { cacheControl } from '../../http/cache-control.ts'
+import type { Services } from '../../services.ts'
+import type { Digest } from '../../storage/digest.ts'
+import type { OpenedArtifact } from '../../upstream/artifacts.ts'
+import { cacheHeaders } from '../../upstream/cache-status.ts'
+import type { Upstream } from '../../upstream/upstreams.ts'
+import { bufferSource, readAll } from './bytes.ts'
+import { MAX_MANIFEST } from './manifest-document.ts'
+import { acceptedManifests } from './media-types.ts'
+import type { MirrorMemory, NamedBy } from './mirror-memory.ts'
+import { MirroredRows } from './mirrored-rows.ts'
+import { formatDigest, type Reference, requireDigest } from './path.ts'
+import type { ContainerSource, ContentAnswer, NamePage, Page, Referrers } from './source.ts'
+import { referrersRequest, referrersTagRequest, tagListRequest, tagRequest } from './upstream.ts'
+
+/** The images of one upstream (container.md §13). */
+export class MirroredImages implements ContainerSource {
+  readonly #services: Services
+  readonly #upstream: Upstream
+  readonly #isPublic: boolean
+  readonly #rows: MirroredRows
+
+  constructor(services: Services, memory: MirrorMemory, source: { upstream: Upstream; isPublic: boolean }) {
+    this.#services = services
+    this.#upstream = source.upstream
+    this.#isPublic = source.isPublic
+    this.#rows = new MirroredRows(services, memory, source.upstream)
+  }
+
+  manifest(name: string, reference: Reference, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
+    return 'tag' in reference ? this.#tag(name, reference.tag, method) : this.#manifest(name, reference.digest, method)
+  }
+
+  async blob(name: string, digest: Digest, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
+    const key = formatDigest(digest)
+    const url = `v2/${name}/blobs/${key}`
+    const named = await this.#findNamed(name, key)
+    // Bytes are shared by all repositories: which of them may show the blob, a manifest of theirs tells, or the upstream.
+    if (named === null && !(await this.#services.upstream.artifacts.confirm(this.#upstream, { path: url }))) {
+      throw new NotFound('blob', key)
+    }
+    if (named !== null && method === 'HEAD') return this.#announce(digest, named.size)
+    const opened = await this.#open('blob', {
+      key,
+      method,
+      isLead: false,
+      within: name,
+      locate: async () => ({ url, digest }),
+      file: (content, properties, also) =>
+        this.#rows.fileBlob(name, key, named?.manifest ?? null, content, properties, also),
+    })
+    return this.#answer(opened, digest, 'application/octet-stream')
+  }
+
+  async tags(name: string, { n, last }: Page): Promise<NamePage> {
+    const held = await this.#services.upstream.documents.get(this.#upstream, tagListRequest(name))
+    const all = await held.accepted()
+    const rest = last === null ? all : all.filter((tag) => tag > last)
+    return {
+      names: n === null ? rest : rest.slice(0, n),
+      hasMore: n !== null && rest.length > n,
+      headers: cacheHeaders(held.status, this.#upstream.owner.name),
+      cacheControl: cacheControl.document(this.#isPublic),
+    }
+  }
+
+  async referrers(name: string, subject: Digest): Promise<Referrers> {
+    const digest = formatDigest(subject)
+    const requests = [referrersRequest(name, digest), referrersTagRequest(name, digest)]
+    for (const request of requests) {
+      try {
+        const held = await this.#services.upstream.documents.get(this.#upstream, request)
+        return {
+          manifests: await held.accepted(),
+          headers: cacheHeaders(held.status, this.#upstream.owner.name),
+          cacheControl: cacheControl.document(this.#isPublic),
+        }
+      } catch (error) {
+        if (!(error instanceof NotFound)) throw error
+      }
+    }
+    return { manifests: [], headers: {}, cacheControl: cacheControl.document(this.#isPublic) }
+  }
+
+  /**
+   * What the tag names now. A HEAD of a tag nobody has pulled yet fetches no manifest: Docker Hub counts those. But a
+   * tag that moved is answered only with a manifest we can serve, else with the one it named before.
+   */
+  async #tag(name: string, tag: string, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
+    const held = await this.#services.upstream.documents
+      .get(this.#upstream, tagRequest(name, tag))
+      .catch((error: unknown) => {
+        throw error instanceof NotFound ? new NotFound('manifest', `${name}:${tag}`) : error
+      })
+    const target = await held.accepted()
+    const known = await this.#rows.findTagged(name, tag)
+    const how = { headers: cacheHeaders(held.status, this.#upstream.owner.name), cacheControl: this.#tagControl }
+    if (method === 'HEAD' && (known === null || known === target.digest)) {
+      const source = async () => bufferSource(Buffer.alloc(0))
+      return { ...how, ...target, digest: requireDigest(target.digest), source, lastModified: null, versionId: null }
+    }
+    try {
+      const answer = await this.#manifest(name, requireDigest(target.digest), 'GET')
+      if (known !== target.digest) this.#rows.fileTag(name, tag, target.digest)
+      return { ...answer, ...how }
+    } catch (error) {
+      if (!(error instanceof UpstreamUnavailable) || known === null || known === target.digest) throw error
+      this.#services.log.warn({ err: error, name, tag }, 'the tag moved and its manifest cannot be had')
+      const answer = await this.#manifest(name, requireDigest(known), 'GET')
+      const headers = cacheHeaders({ hit: true, detail: 'STALE_ERROR' }, this.#upstream.owner.name)
+      return { ...answer, headers, cacheControl: this.#tagControl }
+    }
+  }
+
+  /** Who names a blob, from manifests that passed or else from those that are held. */
+  async #findNamed(name: string, blob: string): Promise<NamedBy | null> {
+    const named = this.#rows.namedBy(name, blob)
+    if (named !== null) return named
+    const manifest = await this.#rows.findManifestNaming(name, blob)
+    if (manifest === null) return null
+    await this.#manifest(name, requireDigest(manifest), 'GET')
+    return this.#rows.namedBy(name, blob)
+  }
+
+  /** HEAD of a blob that a manifest names: size and digest are known, and some CDNs do not answer HEAD. */
+  #announce(digest: Digest, size: number): ContentAnswer {
+    const opened = { source: async () => bufferSource(Buffer.alloc(0)), lastModified: null, isVerified: true }
+    return this.#answer({ ...opened, size, status: { hit: true } }, digest, 'application/octet-stream')
+  }
+
+  async #manifest(name: string, digest: Digest, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
+    const key = formatDigest(digest)
+    const opened = await this.#open('manifest', {
+      key: `${name}@${key}`,
+      method,
+      locate: async () => ({ url: `v2/${name}/manifests/${key}`, digest, accept: acceptedManifests }),
+      file: (content, properties, also) => this.#rows.fileManifest(name, key, content, properties, also),
+    })
+    if (method === 'HEAD' && !opened.status.hit) return this.#answer(opened, digest, opened.contentType ?? '')
+    const facts = this.#rows.factsOf(name, key)
+    if (facts !== null) return this.#answer(opened, digest, facts.mediaType)
+    // The first time its blobs have to be known before the client asks for them.
+    const bytes = await readAll(await opened.source(), MAX_MANIFEST)
+    const { mediaType } = this.#rows.learn(name, key, bytes)
+    return this.#answer({ ...opened, size: bytes.length, source: async () => bufferSource(bytes) }, digest, mediaType)
+  }
+
+  #answer(
+    opened: Pick<OpenedArtifact, 'source' | 'size' | 'lastModified' | 'status' | 'isVerified'>,
+    digest: Digest,
+    mediaType: string,
+  ): ContentAnswer {
+    return {
+      digest,
+      mediaType,
+      size: opened.size,
+      source: opened.source,
+      lastModified: opened.lastModified,
+      versionId: null,
+      headers: cacheHeaders(opened.status, this.#upstream.owner.name),
+      cacheControl: cacheControl.artifact(this.#isPublic),
+    }
+  }
+
+  async #open(
+    subject: 'manifest' | 'blob',
+    request: Parameters<Services['upstream']['artifacts']['open']>[1],
+  ): Promise<OpenedArtifact> {
+    try {
+      return await this.#services.upstream.artifacts.open(this.#upstream, request)
+    } catch (error) {
+      throw error instanceof NotFound ? new NotFound(subject, request.key) : error
+    }
+  }
+
+  get #tagControl(): string {
+    return cacheControl.hosted(this.#isPublic)
+  }
+}

@@ -1,0 +1,60 @@
+import type { Doer } from '../../auth/doer.ts'
+import type { Owner } from '../../auth/owner.ts'
+import { findRefusal } from '../../http/access.ts'
+import type { Services } from '../../services.ts'
+import type { Digest } from '../../storage/digest.ts'
+import { canonicalName } from './address.ts'
+import { findRepositoriesOf, findRepositoryBlob } from './blob-queries.ts'
+import { fileExistingBlob, type PushTarget } from './blobs.ts'
+import { CONTAINER } from './names.ts'
+import { isRepositoryName } from './path.ts'
+
+/** Repositories that are looked at when the client names none. */
+const MAX_CANDIDATES = 50
+
+/** A repository that may have the blob. */
+interface Candidate {
+  readonly owner: Owner
+  readonly name: string
+}
+
+/**
+ * Files a blob that another repository has, `from` (`<owner>/<name>`), or any if that is null. False, and nothing has
+ * changed, when none has it that the doer may pull from (container.md §4): bytes that are stored for others must not
+ * be had for their digest.
+ */
+export async function mountBlob(
+  services: Services,
+  doer: Doer,
+  target: PushTarget,
+  digest: Digest,
+  from: string | null,
+): Promise<boolean> {
+  const candidates =
+    from === null ? await findCandidates(services, digest, target.owner) : await parseSource(services, from)
+  for (const { owner, name } of candidates) {
+    // What an administrator has closed stays closed by this way too.
+    if (services.upstream.forOwner(owner.id, CONTAINER)?.mode === 'blocked') continue
+    if ((await findRefusal(services, doer, { owner, name }, 'read')) !== null) continue
+    const blob = await findRepositoryBlob(services.db, { ownerId: owner.id, name }, digest)
+    if (blob !== null && (await fileExistingBlob(services, target, blob))) return true
+  }
+  return false
+}
+
+async function parseSource({ accounts, upstream }: Services, from: string): Promise<Candidate[]> {
+  if (!isRepositoryName(from)) return []
+  const [ownerName, ...rest] = from.split('/') as [string, ...string[]]
+  if (rest.length === 0) return []
+  const owner = (await accounts.find(ownerName)) ?? upstream.ownerCalled(ownerName)
+  if (owner === null) return []
+  return [{ owner, name: canonicalName(upstream.mirrorCalled(CONTAINER, ownerName), rest.join('/')) }]
+}
+
+async function findCandidates({ db, accounts }: Services, digest: Digest, first: Owner): Promise<Candidate[]> {
+  const repositories = await findRepositoriesOf(db, digest, first.id, MAX_CANDIDATES)
+  const candidates = await Promise.all(
+    repositories.map(async ({ ownerId, name }) => ({ owner: await accounts.findById(ownerId), name })),
+  )
+  return candidates.flatMap(({ owner, name }) => (owner === null ? [] : [{ owner, name }]))
+}

@@ -1,0 +1,189 @@
+import { QueryTypes, type Transaction } from 'sequelize'
+import type { Database } from '../../db/connect.ts'
+import type { Models } from '../../models/index.ts'
+import type { VersionRow } from '../../packages/package-info.ts'
+import { fileTable, type Raw, versionTable } from '../../packages/rows.ts'
+import { batches, IS_DIGEST, IS_LEAD } from './manifest-queries.ts'
+import { MANIFEST_FILE, property, UPLOADS } from './names.ts'
+
+export type { Transaction } from 'sequelize'
+
+/** Where rows are written. */
+export interface Writing {
+  readonly db: Database
+  readonly models: Models
+  readonly transaction: Transaction
+  /** Ms. */
+  readonly now: number
+}
+
+/** A blob that a manifest names, to be filed with it. */
+export interface NamedBlob {
+  readonly digest: string
+  readonly mediaType: string
+  readonly blobId: number
+}
+
+/** What a tag is to point to. */
+export interface TagTarget {
+  readonly packageId: number
+  /** Kept for a tag that is new or moves; 0: nobody. */
+  readonly creatorId: number
+  /** Of the manifest. */
+  readonly blobId: number
+  /** Of the manifest, in the algorithm in which the tag is to answer. */
+  readonly digest: string
+  readonly mediaType: string
+  readonly metadata: object
+}
+
+/** What became of a tag; `removedFileId` is the lead file it had before. */
+export interface FiledTag {
+  readonly changed: boolean
+  readonly removedFileId: number | null
+}
+
+const VERSION = 0
+const FILE = 1
+
+/** Files blobs under a manifest's version, those that are not there yet. */
+export async function fileBlobs(writing: Writing, versionId: number, blobs: readonly NamedBlob[]): Promise<void> {
+  const { db, models, transaction, now: createdAt } = writing
+  const held = await readFileIds(writing, versionId)
+  const missing = blobs.filter(({ digest }) => !held.has(digest))
+  if (missing.length === 0) return
+  for (const batch of batches(missing)) {
+    const files = batch.map(({ digest, blobId }) => {
+      const name = digest.replace(':', '_')
+      return { versionId, blobId, name, lowerName: name, compositeKey: digest, isLead: false, createdAt }
+    })
+    await fileTable.insertMany(db.sequelize, files, transaction)
+  }
+  const ids = await readFileIds(writing, versionId)
+  for (const batch of batches(missing)) {
+    const properties = batch.flatMap(({ digest, mediaType }) => propertiesOf(ids.get(digest)!, digest, mediaType))
+    await models.packageProperty.bulkCreate(properties, { transaction })
+  }
+}
+
+/**
+ * Lets a tag point to a manifest. A tag that moves keeps its version, with the count of downloads, and gets another
+ * lead file, creator and time. `onNew` is called before a version is made and may refuse it.
+ */
+export async function fileTag(
+  writing: Writing,
+  tag: string,
+  target: TagTarget,
+  onNew: () => Promise<void> = async () => {},
+): Promise<FiledTag> {
+  const { db, models, transaction, now: createdAt } = writing
+  const { packageId, blobId, digest, mediaType } = target
+  const held = await readTag(writing, packageId, tag)
+  if (held?.blobId === blobId && held.digest === digest && held.mediaType === mediaType) {
+    return { changed: false, removedFileId: null }
+  }
+  if (held === null) await onNew()
+  const versionId = await (held === null ? insertTag(writing, tag, target) : moveTag(writing, held, target))
+  const names = { name: MANIFEST_FILE, lowerName: MANIFEST_FILE, compositeKey: '', isLead: true }
+  const lead = { versionId, blobId, ...names, createdAt }
+  const file = await fileTable.insert(db.sequelize, lead, transaction)
+  await models.packageProperty.bulkCreate(propertiesOf(file.id, digest, mediaType), { transaction })
+  return { changed: true, removedFileId: held?.fileId ?? null }
+}
+
+async function insertTag(writing: Writing, tag: string, target: TagTarget): Promise<number> {
+  const { db, models, transaction, now: createdAt } = writing
+  const { packageId, creatorId } = target
+  const metadataJson = JSON.stringify(target.metadata)
+  const names = { packageId, version: tag, lowerVersion: tag, isInternal: false }
+  const fresh = { creatorId, createdAt, metadataJson, downloadCount: 0, lastDownloadedAt: 0 }
+  const { id } = await versionTable.insert(db.sequelize, { ...names, ...fresh }, transaction)
+  const tagged = { refType: VERSION, refId: id, name: property.tagged, value: '' } as const
+  await models.packageProperty.create(tagged, { transaction })
+  return id
+}
+
+async function moveTag(writing: Writing, held: HeldTag, target: TagTarget): Promise<number> {
+  const { models, transaction, now: createdAt } = writing
+  const values = { creatorId: target.creatorId, createdAt, metadataJson: JSON.stringify(target.metadata) }
+  await models.packageVersion.update(values, { where: { id: held.versionId }, transaction })
+  if (held.fileId !== null) await deleteFiles(writing, [held.fileId])
+  return held.versionId
+}
+
+/** Takes blobs that a manifest now names from those that none does. */
+export async function removeUploads(writing: Writing, packageId: number, blobIds: readonly number[]): Promise<void> {
+  for (const ids of batches(blobIds)) {
+    const rows = await writing.db.sequelize.query<{ id: number }>(
+      `SELECT f.id AS id FROM package_version v JOIN package_file f ON f.version_id = v.id
+       WHERE v.package_id = $1 AND v.lower_version = '${UPLOADS}' AND f.blob_id IN (${ids.join(', ')})`,
+      { type: QueryTypes.SELECT, bind: [packageId], transaction: writing.transaction },
+    )
+    await deleteFiles(
+      writing,
+      rows.map(({ id }) => Number(id)),
+    )
+  }
+}
+
+/** The tags over the manifest of a digest's version, which go with it; none for the version of a tag. */
+export async function versionsRemovedWith(
+  db: Database,
+  { id, packageId, version }: VersionRow,
+  transaction: Transaction,
+): Promise<VersionRow[]> {
+  if (!version.includes(':')) return []
+  const rows = await db.sequelize.query<Raw>(
+    `SELECT ${versionTable.columns} FROM package_file manifest
+     JOIN package_file f ON f.blob_id = manifest.blob_id AND ${IS_LEAD}
+     JOIN package_version v ON v.id = f.version_id AND v.package_id = $2 AND v.is_internal = 0 AND NOT (${IS_DIGEST})
+     WHERE manifest.version_id = $1 AND manifest.is_lead = 1 ORDER BY v.id`,
+    { type: QueryTypes.SELECT, bind: [id, packageId], transaction },
+  )
+  return rows.map((raw) => versionTable.read(raw)!)
+}
+
+/** Ids of the files of a version, by composite key. */
+async function readFileIds({ db, transaction }: Writing, versionId: number): Promise<Map<string, number>> {
+  const rows = await db.sequelize.query<{ id: number; digest: string }>(
+    'SELECT f.id AS id, f.composite_key AS digest FROM package_file f WHERE f.version_id = $1',
+    { type: QueryTypes.SELECT, bind: [versionId], transaction },
+  )
+  return new Map(rows.map(({ id, digest }) => [digest, Number(id)]))
+}
+
+/** Where a tag points now; all but the version is null for one that has lost its manifest. */
+interface HeldTag {
+  readonly versionId: number
+  readonly fileId: number | null
+  readonly blobId: number | null
+  readonly digest: string | null
+  readonly mediaType: string | null
+}
+
+/** Locked: two who push one tag at the same time take turns. */
+async function readTag({ db, transaction }: Writing, packageId: number, tag: string): Promise<HeldTag | null> {
+  const [row] = await db.sequelize.query<HeldTag>(
+    `SELECT v.id AS versionId, f.id AS fileId, f.blob_id AS blobId, d.value AS digest, m.value AS mediaType
+     FROM package_version v
+     LEFT JOIN package_file f ON f.version_id = v.id AND ${IS_LEAD}
+     LEFT JOIN package_property m ON m.ref_type = ${FILE} AND m.ref_id = f.id AND m.name = '${property.mediaType}'
+     LEFT JOIN package_property d ON d.ref_type = ${FILE} AND d.ref_id = f.id AND d.name = '${property.digest}'
+     WHERE v.package_id = $1 AND v.lower_version = $2${db.dialect === 'sqlite' ? '' : ' FOR UPDATE'}`,
+    { type: QueryTypes.SELECT, bind: [packageId, tag], transaction },
+  )
+  return row ?? null
+}
+
+async function deleteFiles({ models, transaction }: Writing, ids: number[]): Promise<void> {
+  if (ids.length === 0) return
+  await models.packageProperty.destroy({ where: { refType: FILE, refId: ids }, transaction })
+  await models.packageFile.destroy({ where: { id: ids }, transaction })
+}
+
+function propertiesOf(fileId: number, digest: string, mediaType: string) {
+  return [
+    { refType: FILE, refId: fileId, name: property.digest, value: digest },
+    { refType: FILE, refId: fileId, name: property.mediaType, value: mediaType },
+  ] as const
+}

@@ -1,0 +1,21 @@
+import type { UpstreamSettings } from '../../src/upstream/upstream-file.ts'
+
+/** What the file of an upstream at this URL would make, private addresses allowed. */
+export function settingsOf(url: string, changes: Partial<UpstreamSettings> = {}): UpstreamSettings {
+  return {
+    name: 'probe',
+    type: 'probe',
+    owner: 'probe',
+    aliases: [],
+    url: new URL(url),
+    serves: [],
+    hosts: [],
+    artifactHosts: [],
+    privateNetwork: 'allowed',
+    fresh: null,
+    options: {},
+    auth: null,
+    visibility: 'public',
+    ...changes,
+  }
+}
