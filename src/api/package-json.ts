@@ -19,7 +19,9 @@ export const PackageSchema = Type.Object({
   origin: Type.Enum(['hosted', 'cached']),
   upstream: Type.Union([Type.String(), Type.Null()]),
   last_downloaded_at: Type.String(),
-  metadata: Type.Optional(Type.Unknown({ description: 'What the type knows of the version; absent where nothing is.' })),
+  metadata: Type.Optional(
+    Type.Unknown({ description: 'What the type knows of the version; absent where nothing is.' }),
+  ),
 })
 
 /** Gitea's PackageFile. */

@@ -94,14 +94,15 @@ export class UploadSessions {
     const name = `${session.size}-${randomBytes(8).toString('hex')}`
     try {
       await uploadParts.put(id, name, entry)
-      return await this.#record(session, { name, size: entry.size, digests: entry.digests })
     } catch (error) {
-      await this.#quietly(uploadParts.remove(id, name))
-      if (await this.#exists(id)) throw error
-      // Who ended it may have taken the part away, or come too early for it.
-      await this.release(id)
-      throw notFound()
+      await this.#withdraw(id, name)
+      throw error
     }
+    // When this fails nobody knows whether the row tells of the part: it stays for as long as the session.
+    const changed = await this.#record(session, { name, size: entry.size, digests: entry.digests })
+    if (changed !== null) return changed
+    await this.#withdraw(id, name)
+    throw overtaken()
   }
 
   /**
@@ -163,7 +164,17 @@ export class UploadSessions {
     for (const id of await uploadParts.list()) if (!(await this.#exists(id))) await this.release(id)
   }
 
-  async #record(session: UploadSession, part: Part): Promise<UploadSession> {
+  /** Deletes a part that no row tells of. NotFound('upload') when the session has ended. */
+  async #withdraw(id: string, name: string): Promise<void> {
+    await this.#quietly(this.#parts.uploadParts.remove(id, name))
+    if (await this.#exists(id)) return
+    // Who ended it may have come too early for this part.
+    await this.release(id)
+    throw notFound()
+  }
+
+  /** Null when the session is not as it was read, or not there. */
+  async #record(session: UploadSession, part: Part): Promise<UploadSession | null> {
     const { id, size } = session
     const all = [...session.parts, part]
     const parts = all.length === 1 ? all : all.map(({ name, size }) => ({ name, size }))
@@ -172,8 +183,7 @@ export class UploadSessions {
       { size: changed.size, parts: JSON.stringify(parts), updatedAt: this.#parts.clock.now() },
       { where: { id, size } },
     )
-    if (count === 0) throw overtaken()
-    return changed
+    return count === 0 ? null : changed
   }
 
   async #exists(id: string): Promise<boolean> {

@@ -15,12 +15,11 @@ import { type ArrivedHeaders, ArtifactAbsent, describe, refusalOf } from './arri
 import { ArtifactStore, type HeldArtifact, LAST_MODIFIED } from './artifact-store.ts'
 import type { CacheStatus } from './cache-status.ts'
 import { Confirmations } from './confirmations.ts'
+import { HEAD_UNSUPPORTED } from './exchange.ts'
 import { Flight } from './flight.ts'
 import { Shunned } from './shunned.ts'
 import type { Upstream } from './upstreams.ts'
 
-/** Of HEAD where only GET is known; what a document or manifest lists is there all the same, of unknown size. */
-const HEAD_UNSUPPORTED = new Set([405, 501])
 /** Failures that say something about the bytes, and not about the upstream. */
 const INTEGRITY = new Set(['BAD_DIGEST', 'REPUBLISHED'])
 /** ms after which a change that another replica made is seen even if its notice was lost. */
@@ -210,7 +209,8 @@ export class Artifacts {
       signal: AbortSignal.timeout(mirrors.fetchTimeout),
     })
     response.body.destroy()
-    // An address that the upstream has just made may be signed for GET alone.
+    // What is listed somewhere is there, of unknown size, where HEAD is not known; as are addresses that the upstream has
+    // just made, and signed for GET alone.
     const isElsewhere = response.url.origin !== url.origin && [401, 403].includes(response.status)
     if (response.status !== 200 && !HEAD_UNSUPPORTED.has(response.status) && !isElsewhere) {
       throw absence(refusalOf(response, upstream.settings.name), request.key)

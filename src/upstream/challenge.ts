@@ -5,7 +5,7 @@ import type { UpstreamAdapter } from './adapter.ts'
 import type { UpstreamResponse } from './exchange.ts'
 import { requireOwnRealm } from './token-realm.ts'
 import { type AskRealm, type TokenScope, Tokens } from './tokens.ts'
-import type { UpstreamSettings } from './upstream-file.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 import { parseChallenges } from './www-authenticate.ts'
 
 /** One exchange with the upstream's own origin; `authorization` is the value of the header. */

@@ -9,7 +9,7 @@ import type { UpstreamRequest, UpstreamResponse } from './exchange.ts'
 import { OriginHealth } from './health.ts'
 import { parseRetryAfter, Retriable, withRetries } from './retries.ts'
 import { Slots } from './slots.ts'
-import type { UpstreamSettings } from './upstream-file.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 const RETRIED = new Set([408, 502, 503, 504])

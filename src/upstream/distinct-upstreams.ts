@@ -1,5 +1,5 @@
 import { ConfigError } from '../config/config.ts'
-import type { UpstreamSettings } from './upstream-file.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 
 /** What two upstreams must not both have. */
 interface Claim {

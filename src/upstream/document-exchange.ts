@@ -5,15 +5,13 @@ import { UpstreamUnavailable } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Describe, DocumentRequest, Pages } from './adapter.ts'
 import type { DocumentRecord } from './document-store.ts'
-import type { UpstreamResponse } from './exchange.ts'
+import { HEAD_UNSUPPORTED, type UpstreamResponse } from './exchange.ts'
 import { readBody } from './read-body.ts'
 import type { Upstream } from './upstreams.ts'
 
 const gunzipAsync = promisify(gunzip)
 
 const MAX_PAGES = 500
-/** Answers to HEAD of servers that know GET only. */
-const HEAD_UNSUPPORTED = new Set([405, 501])
 
 /** What an upstream answered about a document. */
 export interface DocumentAnswer {
@@ -102,11 +100,10 @@ export class DocumentExchange {
       if (body === null) throw this.#failure(`answered ${response.status} for page ${asked.size} of`)
       bodies.push(body.decoded)
       const next = this.#use(() => pages.next(response.headers, body.decoded))
-      if (next === null)
-        return withoutValidators(
-          response,
-          this.#use(() => pages.join(bodies)),
-        )
+      if (next === null) {
+        const whole = this.#use(() => pages.join(bodies))
+        return withoutValidators(response, whole)
+      }
       url = this.#below(next, url)
       if (asked.has(url.href) || asked.size === MAX_PAGES) throw this.#failure('has no last page of')
     }

@@ -1,6 +1,9 @@
 import type { Readable } from 'node:stream'
 import type { SlotUse } from './slots.ts'
 
+/** Answers to HEAD of servers that know GET only. */
+export const HEAD_UNSUPPORTED: ReadonlySet<number> = new Set([405, 501])
+
 /** What to ask of an upstream; client headers are never part of it. */
 export interface UpstreamRequest {
   readonly url: URL

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { DocumentRequest, DocumentTimes } from './adapter.ts'
-import type { UpstreamSettings } from './upstream-file.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 
 /** The longest that DocumentTimes may keep a document from being waited for, ms. */
 const LONGEST_UNASKED = 3_600_000

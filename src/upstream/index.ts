@@ -16,7 +16,7 @@ import type { UpstreamClient } from './client.ts'
 import { DocumentStore } from './document-store.ts'
 import { Documents } from './documents.ts'
 import { type Resolution, Resolver } from './resolution.ts'
-import type { UpstreamSettings } from './upstream-file.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 import { type Upstream, type UpstreamMode, type UpstreamState, Upstreams } from './upstreams.ts'
 
 /** What the engine is built from. */

@@ -1,6 +1,6 @@
 import { getDomain } from 'tldts'
 import { UpstreamUnavailable } from '../errors.ts'
-import type { UpstreamSettings } from './upstream-file.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 
 /**
  * The address that a challenge names for tokens, once it is known to belong to the upstream: on its host, or on one of

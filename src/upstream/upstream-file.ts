@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { parse } from 'yaml'
-import type { Visibility } from '../auth/owner.ts'
 import { ConfigError } from '../config/config.ts'
 import { parseDuration } from '../config/units.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { requireDistinct } from './distinct-upstreams.ts'
 import { AuthFile, readAuth, type UpstreamAuth } from './upstream-auth.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 
 const Names = () => Type.Optional(Type.Array(Type.String({ minLength: 1 })))
 
@@ -30,35 +30,6 @@ const UpstreamFile = Type.Object(
   },
   { additionalProperties: false },
 )
-
-/** One declared upstream. */
-export interface UpstreamSettings {
-  /** The file's name without `.yaml`. */
-  readonly name: string
-  readonly type: string
-  /** Name of the mirror owner that serves it. */
-  readonly owner: string
-  /** Other names of that owner, lower case. */
-  readonly aliases: readonly string[]
-  /** Ends with a slash. */
-  readonly url: URL
-  /** Registry hosts whose content this is, as containerd's `ns` names them, lower case. */
-  readonly serves: readonly string[]
-  /** Host names of ours under whose root this mirror answers, lower case. */
-  readonly hosts: readonly string[]
-  /** Other hosts that documents of this upstream may point to. */
-  readonly artifactHosts: readonly string[]
-  /** Every address may be contacted, or none of the private ones but, with `origin`, the upstream's own. */
-  readonly privateNetwork: 'allowed' | 'origin' | 'refused'
-  /** ms that a document is served without asking; null: the default. */
-  readonly fresh: number | null
-  /** What only upstreams of this type have; it passed the adapter's schema. */
-  readonly options: Readonly<Record<string, unknown>>
-  /** null: requests are not signed, except by tokens that anybody gets. */
-  readonly auth: UpstreamAuth | null
-  /** Who may read the mirror; what credentials open is private unless the file says otherwise. */
-  readonly visibility: Visibility
-}
 
 type Environment = Record<string, string | undefined>
 

@@ -11,7 +11,7 @@ import type { Models } from '../models/index.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { type OriginState, UpstreamClient } from './client.ts'
 import { staleSince } from './freshness.ts'
-import type { UpstreamSettings } from './upstream-file.ts'
+import type { UpstreamSettings } from './upstream-settings.ts'
 
 const STRICTEST_FIRST = ['private', 'limited', 'public'] as const
 
@@ -68,7 +68,10 @@ export class Upstreams {
       const visibility = visibilityOf(one.owner, settings)
       const owner = await this.#parts.accounts.ensureMirror(one.owner, `Mirror of ${one.url.host}`, visibility)
       if (visibility !== 'private' && one.auth?.credentials) {
-        this.#parts.log.warn({ upstream: one.name, visibility }, 'readers of the mirror may read whatever its credentials open')
+        this.#parts.log.warn(
+          { upstream: one.name, visibility },
+          'readers of the mirror may read whatever its credentials open',
+        )
       }
       const { id, mode } = await this.#declareRow(one, owner)
       const adapter = adapters.get(one.type)!

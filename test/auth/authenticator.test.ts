@@ -131,6 +131,18 @@ describe('the authenticator', () => {
     expect((await parts.authenticator.authenticate(basic('dora', PASSWORD))).user?.prohibitLogin).toBe(true)
   })
 
+  test('a registry token leads back to its own user’s credentials only', async () => {
+    const claims = { userId: ann.id, tokenId: token.row.id, passwordMark: null, expiresAt: parts.now / 1_000 + 60 }
+    const grants = new Grants({ repositories: [], catalog: false })
+    const redeem = async (change: object) =>
+      parts.registryTokens.redeem(await parts.jwts.sign('access', { ...claims, grants, ...change }))
+    expect(await redeem({})).toMatchObject({ user: { id: ann.id }, via: 'bearer', tokenId: token.row.id, grants })
+    const other = await parts.user('other')
+    for (const change of [{ userId: other.id }, { tokenId: 999 }, { tokenId: null }, { userId: 999, tokenId: null }]) {
+      await expect(redeem(change)).rejects.toThrow(Unauthenticated)
+    }
+  })
+
   test('errors never repeat the credential', async () => {
     for (const header of [basic('ann', 'canary-password'), `Bearer canary-token`, 'canary']) {
       const error = await parts.authenticator.authenticate(header).catch((failure: unknown) => failure)

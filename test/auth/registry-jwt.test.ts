@@ -167,6 +167,10 @@ describe('the JWTs of the registry', () => {
     await refuses(text)
   })
 
+  test('that are longer than a header are refused, though the signature is good', async () => {
+    await refuses(await forge(decode(0), { ...decode(1), more: 'x'.repeat(20_000) }))
+  })
+
   test('one of a day before is good after the keys have changed', async () => {
     const long = { ...claims, expiresAt: parts.now / 1_000 + 3 * 86_400 }
     const old = await jwts.sign('refresh', long)

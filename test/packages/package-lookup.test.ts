@@ -31,6 +31,26 @@ describe.each(testDialects)('look-ups on %s', (dialect) => {
     ]
   }
 
+  test('find versions in their own case where the type tells cases apart', async () => {
+    await registry.close()
+    registry = await Registry.open(dialect, { rules: new Map([['generic', { hasCaseSensitiveVersions: true }]]) })
+    alice = await registry.owner('alice')
+    const { version, package: row } = await publish('tool', 'v1')
+    const { lookup } = registry.packages
+    expect(await lookup.findVersion(alice.id, 'generic', 'TOOL', 'v1')).toEqual(version)
+    for (const name of ['tool', 'TOOL']) {
+      expect(await lookup.findVersion(alice.id, 'generic', name, 'V1')).toBeNull()
+      expect(await lookup.findFile(alice.id, 'generic', name, 'V1', 'f')).toBeNull()
+    }
+    // How uploads spell versions is the slice's business.
+    const upper = await registry.parts.models.packageVersion.create({
+      ...{ packageId: row.id, version: 'V1', lowerVersion: 'V1', createdAt: 0, metadataJson: 'null' },
+    })
+    lookup.forget(row)
+    expect((await lookup.findVersion(alice.id, 'generic', 'TOOL', 'V1'))?.id).toBe(upper.id)
+    expect(await lookup.findVersion(alice.id, 'generic', 'Tool', 'v1')).toEqual(version)
+  })
+
   test('run no SQL when warm, neither for what is there nor for what is not', async () => {
     const record = await publish('Tool', '1.0')
     const cold = await askAll()

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Owner } from '../../src/auth/owner.ts'
 import type { FileRecord } from '../../src/packages/package-info.ts'
+import type { PackageRules } from '../../src/packages/package-rules.ts'
 import { testDialects } from '../support/test-database.ts'
 import { info, Registry, settle } from './registry.ts'
 
@@ -49,6 +50,41 @@ describe.each(testDialects)('removal on %s', (dialect) => {
     const { lookup } = registry.packages
     expect(await lookup.findFile(alice.id, 'generic', 'tool', '1', 'g')).toBeNull()
     expect(await lookup.findFile(alice.id, 'generic', 'tool', '2', 'f')).toEqual(other)
+  })
+
+  test('of a version takes those that its type says go with it, whichever there are then', async () => {
+    const asked: string[] = []
+    const rules: PackageRules = {
+      versionsRemovedWith: async (db, { packageId, version }, transaction) => {
+        asked.push(version)
+        if (version !== '1') return []
+        const { models } = registry.parts
+        expect(db).toBe(registry.parts.db)
+        const others = await models.packageVersion.findAll({ where: { packageId, version: ['1a', '1b'] }, transaction })
+        return others.map((row) => row.get({ plain: true }))
+      },
+    }
+    await registry.close()
+    registry = await Registry.open(dialect, { rules: new Map([['generic', rules]]) })
+    alice = await registry.owner('alice')
+    bob = await registry.owner('bob')
+    const [one, a, b, two] = [
+      await publish('tool', '1', 'f'),
+      await publish('tool', '1a', 'f'),
+      await publish('tool', '1b', 'f'),
+      await publish('tool', '2', 'f'),
+    ]
+    const { removal } = registry.packages
+    expect(await removal.removePackageVersion({ owner: alice, ...one }, bob)).toBe(true)
+    expect(registry.events).toEqual([
+      ...[removed(one), removed(a), removed(b), changed('tool')],
+      ...[deleted('tool', '1'), deleted('tool', '1a'), deleted('tool', '1b')],
+    ])
+    expect(await registry.counts()).toMatchObject({ versions: 1, files: 1 })
+    expect(await removal.removePackageVersion({ owner: alice, ...two }, bob)).toBe(true)
+    // One that is gone has nothing to take with it.
+    expect(await removal.removePackageVersion({ owner: alice, ...one }, bob)).toBe(false)
+    expect(asked).toEqual(['1', '2'])
   })
 
   test('of a package takes all versions, internal ones too', async () => {

@@ -213,6 +213,19 @@ describe.each(testDialects)('upload sessions on %s', (dialect) => {
     expect((await append(now, ' after')).size).toBe(12)
   })
 
+  test('have what they were given although the database did not say so', async () => {
+    const session = await uploads.open(binding)
+    const { packageBlobUpload } = registry.parts.models
+    const update = packageBlobUpload.update
+    packageBlobUpload.update = (async (...parameters: Parameters<typeof update>) => {
+      await update.apply(packageBlobUpload, parameters)
+      throw new Error('the connection is gone')
+    }) as never
+    await expect(append(session, 'bytes')).rejects.toThrow('the connection is gone')
+    packageBlobUpload.update = update
+    expect((await contentOf(await uploads.get(session.id, binding))).toString()).toBe('bytes')
+  })
+
   test('have 10,000 parts at most', async () => {
     const session = await uploads.open(binding)
     const parts = Array.from({ length: 10_000 }, (_, index) => ({ name: `${index}-a`, size: 1 }))

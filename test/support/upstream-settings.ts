@@ -1,4 +1,4 @@
-import type { UpstreamSettings } from '../../src/upstream/upstream-file.ts'
+import type { UpstreamSettings } from '../../src/upstream/upstream-settings.ts'
 
 /** What the file of an upstream at this URL would make, private addresses allowed. */
 export function settingsOf(url: string, changes: Partial<UpstreamSettings> = {}): UpstreamSettings {

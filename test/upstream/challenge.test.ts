@@ -5,22 +5,23 @@ import type { UpstreamAdapter } from '../../src/upstream/adapter.ts'
 import { UpstreamClient } from '../../src/upstream/client.ts'
 import type { UpstreamRequest, UpstreamResponse } from '../../src/upstream/exchange.ts'
 import { Credentials, type UpstreamAuth } from '../../src/upstream/upstream-auth.ts'
+import type { UpstreamSettings } from '../../src/upstream/upstream-settings.ts'
 import { type Answer, createGate, FakeUpstream, type Script } from '../support/fake-upstream.ts'
-import { TestClock } from '../support/test-app.ts'
+import { StoppedClock } from '../support/test-engine.ts'
 import { settingsOf } from '../support/upstream-settings.ts'
 
 const BASIC = `Basic ${Buffer.from('mirror:hunter2').toString('base64')}`
 
 let registry: FakeUpstream
 let auth: FakeUpstream
-let clock: TestClock
+let clock: StoppedClock
 const clients: UpstreamClient[] = []
 /** Tokens that the registry takes now. */
 const valid = new Set<string>()
 
 beforeEach(async () => {
   ;[registry, auth] = await Promise.all([FakeUpstream.start(), FakeUpstream.start()])
-  clock = new TestClock()
+  clock = new StoppedClock()
   auth.on('/token', issue())
   registry.fallback = guarded({ body: 'content' })
 })
@@ -55,18 +56,20 @@ function scopeOf(path: string): string {
   return `repository:${path.split('/')[2]}:pull`
 }
 
-function start(
-  options: { auth?: UpstreamAuth; adapter?: Partial<UpstreamAdapter>; url?: string } = {},
-): UpstreamClient {
+interface StartOptions extends Partial<Pick<UpstreamSettings, 'auth' | 'privateNetwork'>> {
+  adapter?: Partial<UpstreamAdapter>
+}
+
+function start({ adapter: changes, ...file }: StartOptions = {}): UpstreamClient {
   const adapter: UpstreamAdapter = {
     nameDocument: () => {
       throw new Error('not asked')
     },
     tokenScope: (url) => scopeOf(url.pathname),
     absentStatuses: [401, 403],
-    ...options.adapter,
+    ...changes,
   }
-  const settings = settingsOf(options.url ?? `${registry.url}/`, { auth: options.auth ?? null })
+  const settings = settingsOf(`${registry.url}/`, file)
   const client = new UpstreamClient({ settings, adapter, config, clock, version: '0' })
   clients.push(client)
   return client
@@ -179,6 +182,14 @@ describe('a registry with tokens', () => {
     // The token it did not take is not believed in for longer than one more try.
     expect(await get(client)).toMatchObject({ status: 401, isAbsence: true })
     expect([registry.requests.length, auth.requests.length]).toEqual([4, 2])
+  })
+
+  test('that takes no token fetched beforehand either is not asked twice', async () => {
+    const client = start()
+    await get(client, '/v2/app/x')
+    registry.on('/v2/hidden/x', ({ path }) => bearer(path))
+    expect(await get(client, '/v2/hidden/x')).toMatchObject({ status: 401, isAbsence: true })
+    expect([registry.count('/v2/hidden/x'), auth.requests.length]).toEqual([1, 2])
   })
 
   test('that asks for another scope each time does not go on for ever', async () => {
@@ -366,17 +377,10 @@ describe('a token service', () => {
   })
 
   test('on a private network is refused like any other address', async () => {
-    const client = start()
-    const settings = settingsOf(`${registry.url}/`, {
-      privateNetwork: 'origin',
-      auth: { kind: 'docker', credentials: null, realmHosts: ['127.0.0.2'] },
-    })
-    const adapter = { nameDocument: () => null as never, tokenScope: () => 'x' }
-    const guardedClient = new UpstreamClient({ settings, adapter, config, clock, version: '0' })
-    clients.push(guardedClient)
+    const realmHosts = ['127.0.0.2']
+    const client = start({ privateNetwork: 'origin', auth: { kind: 'docker', credentials: null, realmHosts } })
     registry.fallback = challenge('Bearer realm="http://127.0.0.2:1/token"')
-    await expect(get(guardedClient)).rejects.toThrow(/private network/)
-    expect(client.states()).toEqual([])
+    await expect(get(client)).rejects.toThrow(/private network/)
   })
 })
 

@@ -82,8 +82,18 @@ describe('OriginHealth', () => {
         return thrown
       }
     })()
-    expect(error).toMatchObject({ status: 503, retryAfter: 30 })
+    expect(error).toMatchObject({ status: 503, retryAfter: 30, detail: 'RATE_LIMITED' })
     now += 30_001
+    expect(() => health.admit()).not.toThrow()
+  })
+
+  test('429 closes it for a second at least and a quarter of an hour at most', () => {
+    health.rateLimited(0)
+    expect(() => health.admit()).toThrow()
+    now += 1_001
+    expect(() => health.admit()).not.toThrow()
+    health.rateLimited(6 * 3_600_000)
+    now += 900_001
     expect(() => health.admit()).not.toThrow()
   })
 

@@ -28,7 +28,9 @@ export const catalogRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const repositories = found.slice(0, limit)
       if (found.length > limit) reply.headers(nextPage(pathOf(request), query, repositories.at(-1)!))
       // What is shown depends on who asks.
-      return reply.headers({ 'cache-control': cacheControl.hosted(false), vary: 'Authorization' }).send({ repositories })
+      return reply
+        .headers({ 'cache-control': cacheControl.hosted(false), vary: 'Authorization' })
+        .send({ repositories })
     },
   })
 }

@@ -55,6 +55,7 @@ function scopeOf(request: FastifyRequest): string | undefined {
 }
 
 function actionsOf(method: string, isUpload: boolean): Action[] {
+  if (isUpload) return ['pull', 'push']
   if (method === 'GET' || method === 'HEAD') return ['pull']
-  return method === 'DELETE' && !isUpload ? ['delete'] : ['pull', 'push']
+  return method === 'DELETE' ? ['delete'] : ['pull', 'push']
 }

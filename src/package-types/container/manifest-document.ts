@@ -6,6 +6,9 @@ import { isNonDistributable, kindOfManifest, type ManifestKind } from './media-t
 export const MAX_MANIFEST = 6 * 1024 * 1024
 /** Layers of an image or manifests of an index: each costs rows. */
 const MAX_DESCRIPTORS = 10_000
+// A megabyte of nothing but brackets or keys keeps the parser, and with it the server, busy for a second.
+const MAX_DEPTH = 100
+const MAX_VALUES = 200_000
 
 /** What a manifest says of a blob or another manifest (OCI image-spec, Content Descriptors). */
 export interface Descriptor {
@@ -84,6 +87,7 @@ export function distinct(descriptors: readonly Descriptor[]): Descriptor[] {
 }
 
 function parseObject(bytes: Buffer): JsonObject {
+  checkShape(bytes)
   let value: unknown
   try {
     // A byte order mark is kept, and is then no JSON, as for all clients.
@@ -94,6 +98,25 @@ function parseObject(bytes: Buffer): JsonObject {
   if (!isObject(value)) throw invalid('it is no object')
   return value
 }
+
+/** Throws for JSON that nests deeper, or has more values, than any manifest; what is no JSON is left to the parser. */
+function checkShape(bytes: Buffer): void {
+  let depth = 0
+  let values = 0
+  let isText = false
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index]
+    if (byte === QUOTE) isText = !isText
+    else if (isText) index += byte === BACKSLASH ? 1 : 0
+    else if (byte === COMMA) values += 1
+    // `[` and `{`, `]` and `}` differ in one bit.
+    else if ((byte! | 0x20) === OPENING) depth += 1
+    else if ((byte! | 0x20) === CLOSING) depth -= 1
+    if (depth > MAX_DEPTH || values > MAX_VALUES) throw invalid('it is too complex')
+  }
+}
+
+const [QUOTE, BACKSLASH, COMMA, OPENING, CLOSING] = [...'"\\,{}'].map((character) => character.charCodeAt(0))
 
 function readDescriptors(document: JsonObject, field: string): Descriptor[] {
   // Go's encoders write null for an empty list.

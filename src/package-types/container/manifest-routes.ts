@@ -8,13 +8,13 @@ import { repositoryPath } from './location.ts'
 import { MAX_MANIFEST } from './manifest-document.ts'
 import { pushManifest, removeManifest } from './manifests.ts'
 import { isManifestType } from './media-types.ts'
-import { formatDigest, parseReference, type Reference } from './path.ts'
+import { formatDigest, parseReference, parseSought, type Reference } from './path.ts'
 import { sourceOf } from './sources.ts'
 
 /** `GET`, `HEAD /v2/{name}/manifests/{reference}` (container.md §3). What clients accept is not looked at. */
 export async function sendManifest(call: Call<'manifest'>): Promise<FastifyReply> {
   const { request, reply, name, resource } = call
-  const reference = parseReference(resource.reference)
+  const reference = parseSought(resource.reference)
   const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
   const source = await sourceOf(call)
   const answer = await source.manifest(name, reference, method)
@@ -59,7 +59,7 @@ export async function putManifest(call: Call<'manifest'>): Promise<FastifyReply>
 /** `DELETE /v2/{name}/manifests/{reference}` (container.md §8). */
 export async function deleteManifest(call: Call<'manifest'>): Promise<FastifyReply> {
   const { request, reply, owner, name, resource } = call
-  const reference = parseReference(resource.reference)
+  const reference = parseSought(resource.reference)
   await removeManifest(request.server.services, { owner, name, doer: request.doer.user }, reference)
   return reply.code(202).header('cache-control', cacheControl.noStore).send()
 }

@@ -1,4 +1,4 @@
-import type { Doer } from '../../auth/doer.ts'
+import { anonymous, type Doer } from '../../auth/doer.ts'
 import type { Owner } from '../../auth/owner.ts'
 import { findRefusal } from '../../http/access.ts'
 import type { Services } from '../../services.ts'
@@ -21,7 +21,7 @@ interface Candidate {
 /**
  * Files a blob that another repository has, `from` (`<owner>/<name>`), or any if that is null. False, and nothing has
  * changed, when none has it that the doer may pull from (container.md §4): bytes that are stored for others must not
- * be had for their digest.
+ * be had for their digest. A registry token that does not name a repository opens it no more than it is to everybody.
  */
 export async function mountBlob(
   services: Services,
@@ -32,12 +32,20 @@ export async function mountBlob(
 ): Promise<boolean> {
   const candidates =
     from === null ? await findCandidates(services, digest, target.owner) : await parseSource(services, from)
-  for (const { owner, name } of candidates) {
-    // What an administrator has closed stays closed by this way too.
-    if (services.upstream.forOwner(owner.id, CONTAINER)?.mode === 'blocked') continue
-    if ((await findRefusal(services, doer, { owner, name }, 'read')) !== null) continue
+  for (const candidate of candidates) {
+    if (!(await mayPull(services, doer, candidate))) continue
+    const { owner, name } = candidate
     const blob = await findRepositoryBlob(services.db, { ownerId: owner.id, name }, digest)
     if (blob !== null && (await fileExistingBlob(services, target, blob))) return true
+  }
+  return false
+}
+
+async function mayPull(services: Services, doer: Doer, candidate: Candidate): Promise<boolean> {
+  // What an administrator has closed stays closed by this way too.
+  if (services.upstream.forOwner(candidate.owner.id, CONTAINER)?.mode === 'blocked') return false
+  for (const one of [doer, anonymous]) {
+    if ((await findRefusal(services, one, candidate, 'read')) === null) return true
   }
   return false
 }

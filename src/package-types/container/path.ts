@@ -1,4 +1,4 @@
-import { Invalid } from '../../errors.ts'
+import { Invalid, NotFound } from '../../errors.ts'
 import { type Digest, parseDigest } from '../../storage/digest.ts'
 
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
@@ -62,6 +62,15 @@ export function parseReference(text: string): Reference {
   if (text.includes(':')) return { digest: requireDigest(text) }
   if (!TAG.test(text)) throw new Invalid(`invalid tag ${quote(text)}`, 'tag')
   return { tag: text }
+}
+
+/**
+ * What somebody looks for. Throws NotFound('manifest') for what no tag can be called, as the conformance suite of the
+ * OCI distribution-spec wants it, and Invalid for a malformed digest.
+ */
+export function parseSought(text: string): Reference {
+  if (!text.includes(':') && !TAG.test(text)) throw new NotFound('manifest', quote(text))
+  return parseReference(text)
 }
 
 /** Throws Invalid('digest') for anything but a well-formed sha256 or sha512 digest. */

@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { Invalid, QuotaExceeded, TooLarge } from '../../errors.ts'
+import { findRefusal } from '../../http/access.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { rawBody } from '../../http/raw-body.ts'
 import type { UploadSession } from '../../packages/upload-sessions.ts'
@@ -85,8 +86,11 @@ export async function cancelUpload(call: Call<'upload'>): Promise<FastifyReply> 
   return call.reply.code(204).header('cache-control', cacheControl.noStore).send()
 }
 
-/** `GET` of an upload: how far it is. */
+/** `GET` of an upload: how far it is. Only who may push is told; others are asked to sign in for that. */
 export async function sendUploadStatus(call: Call<'upload'>): Promise<FastifyReply> {
+  const { request } = call
+  const refusal = await findRefusal(request.server.services, request.doer, call, 'write')
+  if (refusal !== null) throw refusal
   return sendProgress(call, await sessionOf(call), 204)
 }
 

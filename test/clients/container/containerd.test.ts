@@ -138,4 +138,13 @@ describe.skipIf(!canMirror)('containerd and the mirror', () => {
     const name = 'quay.io/library/entrepot-hello:v1'
     await expect(containerd.pull(name, '--hosts-dir', directory)).rejects.toThrow(/not found/)
   })
+
+  test('serves what it holds when the upstream is gone', async () => {
+    const { url } = mirror.server
+    const directory = await containerd.hostsDirectory({ 'docker.io': `server = "${url}"\n[host."${url}"]\n` })
+    await expectPulled(reference, '--hosts-dir', directory)
+    await containerd.forgetAll()
+    mirror.hub.faults.down = true
+    await expectPulled(reference, '--hosts-dir', directory)
+  })
 })

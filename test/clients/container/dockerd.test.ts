@@ -113,4 +113,12 @@ describe.skipIf(!canMirror)('docker and the mirror', () => {
     await dockerd.forget('entrepot-hello:v1')
     expect(mirror.server.log).not.toContain('somebody')
   })
+
+  test('serves what it holds when the upstream is gone', async () => {
+    const pull = ['pull', '--platform', 'linux/amd64', 'entrepot-hello:v1']
+    await dockerd.docker(...pull)
+    await dockerd.forget('entrepot-hello:v1')
+    mirror.hub.faults.down = true
+    await dockerd.docker(...pull)
+  })
 })

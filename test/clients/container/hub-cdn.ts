@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 
 /** ms that a signed address is good for. */
 const LIFETIME = 20_000
@@ -41,24 +41,18 @@ export function forward(incoming: IncomingMessage, response: ServerResponse, url
   const { authorization: _token, host: _host, ...headers } = incoming.headers
   const asking = httpRequest(url, { method: incoming.method, headers, agent: false }, (answer) => {
     response.writeHead(answer.statusCode ?? 502, answer.headers)
-    send(answer, response, faults).catch(() => response.destroy())
+    pipeline(answer, (body) => spoil(body, faults), response).catch(() => asking.destroy())
   })
   asking.on('error', () => response.destroy())
-  response.on('close', () => asking.destroy())
   asking.end()
 }
 
-async function send(answer: IncomingMessage, response: ServerResponse, faults?: BodyFaults): Promise<void> {
+async function* spoil(body: AsyncIterable<Buffer>, faults?: BodyFaults): AsyncIterable<Buffer> {
   let sent = 0
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
+  for await (const chunk of body) {
     sent += chunk.length
-    if (faults?.cutBlobsAt != null && sent > faults.cutBlobsAt) {
-      response.destroy()
-      return
-    }
-    if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')])
-    if (response.destroyed) return
+    if (faults?.cutBlobsAt != null && sent > faults.cutBlobsAt) throw new Error('cut')
+    yield chunk
     if (faults?.holdBlobs != null && sent >= faults.holdBlobs.after) await faults.holdBlobs.until
   }
-  response.end()
 }

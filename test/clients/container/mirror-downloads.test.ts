@@ -102,9 +102,8 @@ describe.skipIf(!isAble)('downloads through the mirror', () => {
   })
 
   test('a layer of two images is fetched once', async () => {
-    const shared = { padding: [LAYER], gzip: false }
-    const one = await layout.addImage({ text: 'shared', ...shared })
-    const two = await layout.addImage({ text: 'shared', ...shared, architecture: 'arm64' })
+    const one = await layout.addImage({ text: 'shared', padding: [LAYER] })
+    const two = await layout.addImage({ text: 'shared', padding: [LAYER], architecture: 'arm64' })
     await push('shared-one:v1', one)
     await push('shared-two:v1', two)
     await expectWhole('shared-one:v1', one)
@@ -112,15 +111,27 @@ describe.skipIf(!isAble)('downloads through the mirror', () => {
     for (const { digest } of one.layers) expect(mirror.hub.count('cdn', 'GET', digest)).toBe(1)
   })
 
-  test('a tag that moved is seen when its time is over', async () => {
+  test('a tag is asked for by HEAD when its time is over, and seen when it moved', async () => {
+    const expire = () => mirror.server.rest('POST', '/admin/upstreams/docker-io/invalidate', {})
+    const answered = () => mirror.hub.asked('manifest').filter(({ status }) => status === 200)
+    const asked = () => answered().map(({ method, path }) => `${method} ${path.split('/').at(-1)}`)
     const before = await publish('moving', 'v1', 'before')
     await expectWhole('moving:v1', before)
+    expect(asked()).toEqual(['HEAD v1', `GET ${before.digest}`])
+    mirror.hub.forget()
+
+    await expire()
+    await expectWhole('moving:v1', before)
+    expect(asked()).toEqual(['HEAD v1'])
+    mirror.hub.forget()
+
     const after = await publish('moving', 'v1', 'after')
     await expectWhole('moving:v1', before)
-    await mirror.server.rest('POST', '/admin/upstreams/docker-io/invalidate', {})
+    expect(mirror.hub.requests).toEqual([])
+    await expire()
     await expectWhole('moving:v1', after)
+    expect(asked()).toEqual(['HEAD v1', `GET ${after.digest}`])
     await home.download(`${at('moving')}@${before.digest}`)
-    expect(mirror.hub.asked('manifest', 'GET').filter(({ path }) => path.endsWith('/v1'))).toEqual([])
   })
 
   test('a client that is killed spoils nothing', async () => {
@@ -141,9 +152,16 @@ describe.skipIf(!isAble)('downloads through the mirror', () => {
     expect(mirror.hub.count('cdn', 'GET', image.layers[1]!.digest)).toBe(1)
   })
 
-  test('a download that breaks off is not kept, and the next one is whole', async () => {
+  test('a download that breaks off at the upstream goes on where it was', async () => {
+    const image = await publish('interrupted')
+    mirror.hub.faults.cutBlobsAt = (2 * LAYER) / 3
+    await expectWhole('interrupted:v1', image)
+    expect(mirror.hub.count('cdn', 'GET', image.layers[1]!.digest)).toBe(2)
+  })
+
+  test('a download that fails is not kept, and the next one is whole', async () => {
     const image = await publish('broken')
-    mirror.hub.faults.cutBlobsAt = HALF
+    mirror.hub.faults.cutBlobsAt = 0
     const client = new RegistryClient(mirror.server.url)
     await expect(client.blob('docker.io/library/broken', image.layers[1]!.digest)).rejects.toThrow()
     mirror.hub.heal()

@@ -9,7 +9,7 @@ import { UpstreamRegistry } from './upstream-registry.ts'
 /** Keys of the upstream's file that a test sets. */
 export interface MirrorOptions {
   readonly fresh?: string
-  readonly auth?: Record<string, unknown>
+  readonly auth?: { readonly kind: 'docker'; readonly usernameEnv: string; readonly passwordEnv: string }
 }
 
 /**
@@ -34,7 +34,8 @@ export class Mirror {
     this.#removeFiles = removeFiles
   }
 
-  static async start(options: MirrorOptions = {}): Promise<Mirror> {
+  /** `environment` is the server's. */
+  static async start(options: MirrorOptions = {}, environment: NodeJS.ProcessEnv = {}): Promise<Mirror> {
     const { path, remove } = await makeTemporaryDirectory()
     const registry = await UpstreamRegistry.start()
     const hub = await HubFront.start(registry.url)
@@ -50,7 +51,7 @@ export class Mirror {
       ...options,
     }
     await writeFile(join(path, 'docker-io.yaml'), stringify(upstream))
-    const server = await ServerProcess.start({ ENTREPOT_UPSTREAMS_DIR: path })
+    const server = await ServerProcess.start({ ENTREPOT_UPSTREAMS_DIR: path, ...environment })
     return new Mirror(registry, hub, server, remove)
   }
 

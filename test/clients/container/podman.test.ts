@@ -115,4 +115,13 @@ describe.skipIf(!canMirror)('podman and the mirror', () => {
     const id = await home.podman('pull', '--quiet', '--arch', 'amd64', reference)
     expect(`sha256:${id.trim()}`).toBe(image.config.digest)
   })
+
+  test('serves what it holds when the upstream is gone', async () => {
+    const reference = 'docker.io/library/entrepot-hello:v1'
+    await home.podman('pull', '--quiet', '--arch', 'amd64', reference)
+    await home.emptyStore()
+    mirror.hub.faults.down = true
+    const id = await home.podman('pull', '--quiet', '--arch', 'amd64', reference)
+    expect(`sha256:${id.trim()}`).toBe(image.config.digest)
+  })
 })

@@ -93,7 +93,11 @@ export function buildArtifact(artifactType: string, input: ImageInput & { subjec
 /** An index over manifests; the blobs are left to its children. */
 export function buildIndex(
   children: readonly { readonly child: Content; readonly platform?: object }[],
-  { algorithm = 'sha256', mediaType = types.index, fields = {} }: Pick<ImageInput, 'algorithm' | 'mediaType' | 'fields'> = {},
+  {
+    algorithm = 'sha256',
+    mediaType = types.index,
+    fields = {},
+  }: Pick<ImageInput, 'algorithm' | 'mediaType' | 'fields'> = {},
 ): Manifest {
   const manifests = children.map(({ child, platform }) => ({ ...child.descriptor, ...(platform && { platform }) }))
   const document = { schemaVersion: 2, mediaType, manifests, ...fields }
