@@ -3,7 +3,7 @@ import type { Page } from './source.ts'
 
 /** Reads `n` and `last` of a list of names. Throws Invalid('paging') (container.md §6). */
 export function readPage(query: object): Page {
-  const { n, last } = query as { n?: unknown; last?: unknown }
+  const { n } = query as { n?: unknown }
   if (n !== undefined && (typeof n !== 'string' || !/^\d+$/.test(n))) {
     throw new Invalid('n must be a number that is not negative', 'paging')
   }
