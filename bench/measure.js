@@ -31,6 +31,7 @@ import autocannon from 'autocannon'
  * @property {string} path
  * @property {Record<string, string>} headers
  * @property {number} [status]
+ * @property {number} [connections]
  */
 
 const CONNECTIONS = 16
@@ -100,11 +101,12 @@ export function pick({ ours, theirs }, of) {
  * @param {number} seconds
  */
 async function warmUp(target, seconds) {
-  for (let amount = CONNECTIONS; ; amount *= 4) {
+  const { connections = CONNECTIONS } = target
+  for (let amount = connections; ; amount *= 4) {
     const startedAt = performance.now()
     await load(target, amount)
     const took = (performance.now() - startedAt) / 1_000
-    if (took > seconds) return Math.max(1, Math.round((amount * seconds) / took / CONNECTIONS)) * CONNECTIONS
+    if (took > seconds) return Math.max(1, Math.round((amount * seconds) / took / connections)) * connections
   }
 }
 
@@ -113,13 +115,13 @@ async function warmUp(target, seconds) {
  * @param {number} amount
  * @returns {Promise<number>} requests per CPU second
  */
-async function load({ server, path, headers, status = 200 }, amount) {
+async function load({ server, path, headers, status = 200, connections = CONNECTIONS }, amount) {
   const before = server.cpuSeconds()
   const url = `${server.origin}${path}`
   const { errors, statusCodeStats } = await autocannon({
     url,
     headers,
-    connections: CONNECTIONS,
+    connections,
     amount,
     timeout: PATIENCE,
     sampleInt: 50,

@@ -45,9 +45,10 @@ export class ServerProcess {
   }
 
   /**
-   * Starts a Node program and resolves when `readyPath` answers 200. What it prints goes to `<directory>/server.log`.
+   * Starts a program and resolves when `readyPath` answers 200. What it prints goes to `<directory>/server.log`.
    *
    * @param {object} options
+   * @param {string} [options.program] Node, if not said otherwise
    * @param {string} options.directory where the log goes
    * @param {number} options.port
    * @param {string[]} options.args
@@ -55,11 +56,11 @@ export class ServerProcess {
    * @param {Record<string, string>} [options.environment]
    * @returns {Promise<ServerProcess>}
    */
-  static async start({ directory, port, args, readyPath, environment = {} }) {
+  static async start({ program = process.execPath, directory, port, args, readyPath, environment = {} }) {
     const log = join(directory, 'server.log')
     const output = openSync(log, 'a')
     const startedAt = performance.now()
-    const child = spawn(process.execPath, args, {
+    const child = spawn(program, args, {
       stdio: ['ignore', output, output],
       env: { PATH: process.env['PATH'], HOME: directory, NODE_ENV: 'production', ...environment },
     })
@@ -101,7 +102,12 @@ export class ServerProcess {
 
   /** The end of what it printed. */
   tail() {
-    return readFileSync(this.#log, 'utf8').slice(-2_000)
+    return this.lines().join('\n').slice(-2_000)
+  }
+
+  /** What it printed. */
+  lines() {
+    return readFileSync(this.#log, 'utf8').split('\n')
   }
 
   kill() {

@@ -50,7 +50,20 @@ export async function startBare({ server, path, headers }) {
  * @param {string} upstream origin
  * @param {string} directory
  */
-export async function startEntrepotProcess(upstream, directory) {
+export function startEntrepotProcess(upstream, directory) {
+  return runEntrepot(directory, {
+    ENTREPOT_UPSTREAMS_DIR: join(root, 'upstreams'),
+    ENTREPOT_UPSTREAM_NPMJS_URL: `${upstream}/`,
+    ENTREPOT_UPSTREAM_NPMJS_ALLOW_PRIVATE_NETWORK: 'true',
+    ENTREPOT_MIRRORS_FRESH: '1h',
+  })
+}
+
+/**
+ * @param {string} directory
+ * @param {Record<string, string>} environment
+ */
+export async function runEntrepot(directory, environment) {
   const port = await findFreePort()
   return ServerProcess.start({
     directory,
@@ -60,12 +73,9 @@ export async function startEntrepotProcess(upstream, directory) {
     environment: {
       ENTREPOT_PORT: String(port),
       ENTREPOT_DATA_DIR: directory,
-      ENTREPOT_UPSTREAMS_DIR: join(root, 'upstreams'),
       ENTREPOT_ADMIN_USERNAME: user.name,
       ENTREPOT_ADMIN_PASSWORD: user.password,
-      ENTREPOT_UPSTREAM_NPMJS_URL: `${upstream}/`,
-      ENTREPOT_UPSTREAM_NPMJS_ALLOW_PRIVATE_NETWORK: 'true',
-      ENTREPOT_MIRRORS_FRESH: '1h',
+      ...environment,
     },
   })
 }
@@ -76,10 +86,7 @@ export async function startEntrepotProcess(upstream, directory) {
  */
 export async function startEntrepot(upstream) {
   const server = await startEntrepotProcess(upstream, await makeDirectory())
-  const basic = { authorization: `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}` }
-  const scopes = ['write:package']
-  const token = await send(server, 'POST', `/api/v1/users/${user.name}/tokens`, basic, { name: 'bench', scopes })
-  const headers = { authorization: `Bearer ${token.sha1}` }
+  const headers = await signIn(server)
   const hosted = `/api/packages/${user.name}/npm/`
   return {
     server,
@@ -92,6 +99,19 @@ export async function startEntrepot(upstream) {
       }
     },
   }
+}
+
+/**
+ * Makes the token of a user who may publish.
+ *
+ * @param {ServerProcess} server an Entrepot
+ * @returns {Promise<Record<string, string>>} the headers that present it
+ */
+export async function signIn(server) {
+  const basic = { authorization: `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}` }
+  const scopes = ['write:package']
+  const token = await send(server, 'POST', `/api/v1/users/${user.name}/tokens`, basic, { name: 'bench', scopes })
+  return { authorization: `Bearer ${token.sha1}` }
 }
 
 /**

@@ -1,11 +1,16 @@
 // `npm run bench -- [group …] [--rounds=5] [--seconds=2]`: docs/performance.md
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
+import { blob } from './blob.js'
+import { hasDockerRegistry } from './docker-registry.js'
 import { install } from './install.js'
+import { layers } from './layers.js'
+import { manifest } from './manifest.js'
 import { misses } from './misses.js'
 import { packument } from './packument.js'
 import { cleanUp } from './processes.js'
 import { publish } from './publish.js'
+import { push } from './push.js'
 import { startUpstream } from './registries.js'
 import { start } from './start.js'
 import { formatTable } from './table.js'
@@ -13,7 +18,10 @@ import { tarball } from './tarball.js'
 import { installVerdaccio } from './verdaccio.js'
 
 /** @type {Record<string, (bench: import('./measure.js').Bench) => Promise<import('./measure.js').Row[]>>} */
-const groups = { packument, tarball, publish, misses, install, start }
+const npm = { packument, tarball, publish, misses, install, start }
+/** @type {typeof npm} */
+const containers = { manifest, blob, push, layers }
+const groups = { ...npm, ...containers }
 /** Ms for everything; a server that hangs must not hold anybody up for ever. */
 const LIMIT = 40 * 60_000
 
@@ -39,7 +47,12 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void give
 setTimeout(() => void giveUp(`stopped after ${LIMIT / 60_000} minutes`), LIMIT).unref()
 
 try {
-  await installVerdaccio()
+  if (wanted.some((name) => Object.hasOwn(npm, name))) await installVerdaccio()
+  if (wanted.some((name) => Object.hasOwn(containers, name)) && !hasDockerRegistry()) {
+    process.stdout.write(
+      'docker-registry is not there: comparisons with it are skipped (apt install docker-registry)\n',
+    )
+  }
   const bench = { rounds, seconds, upstream: await startUpstream() }
   for (const name of wanted) {
     const before = formatLoad()

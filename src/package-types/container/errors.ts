@@ -1,5 +1,6 @@
 import {
   Blocked,
+  Conflict,
   DigestMismatch,
   Forbidden,
   Invalid,
@@ -89,4 +90,4 @@ function codeOf(error: RegistryError): string {
   return 'UNKNOWN'
 }
 
-const DENIALS = [Forbidden, Blocked, QuotaExceeded, LegallyUnavailable]
+const DENIALS = [Forbidden, Blocked, Conflict, QuotaExceeded, LegallyUnavailable]
