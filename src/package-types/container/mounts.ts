@@ -3,11 +3,10 @@ import type { Owner } from '../../auth/owner.ts'
 import { findRefusal } from '../../http/access.ts'
 import type { Services } from '../../services.ts'
 import type { Digest } from '../../storage/digest.ts'
-import { canonicalName } from './address.ts'
 import { findRepositoriesOf, findRepositoryBlob } from './blob-queries.ts'
 import { fileExistingBlob, type PushTarget } from './blobs.ts'
 import { CONTAINER } from './names.ts'
-import { isRepositoryName } from './path.ts'
+import { canonicalRepository } from './repository.ts'
 
 /** Repositories that are looked at when the client names none. */
 const MAX_CANDIDATES = 50
@@ -30,8 +29,9 @@ export async function mountBlob(
   digest: Digest,
   from: string | null,
 ): Promise<boolean> {
+  const named = from === null ? null : await canonicalRepository(services, '', from)
   const candidates =
-    from === null ? await findCandidates(services, digest, target.owner) : await parseSource(services, from)
+    from === null ? await findCandidates(services, digest, target.owner) : named === null ? [] : [named]
   for (const candidate of candidates) {
     if (!(await mayPull(services, doer, candidate))) continue
     const { owner, name } = candidate
@@ -48,15 +48,6 @@ async function mayPull(services: Services, doer: Doer, candidate: Candidate): Pr
     if ((await findRefusal(services, one, candidate, 'read')) === null) return true
   }
   return false
-}
-
-async function parseSource({ accounts, upstream }: Services, from: string): Promise<Candidate[]> {
-  if (!isRepositoryName(from)) return []
-  const [ownerName, ...rest] = from.split('/') as [string, ...string[]]
-  if (rest.length === 0) return []
-  const owner = (await accounts.find(ownerName)) ?? upstream.ownerCalled(ownerName)
-  if (owner === null) return []
-  return [{ owner, name: canonicalName(upstream.mirrorCalled(CONTAINER, ownerName), rest.join('/')) }]
 }
 
 async function findCandidates({ db, accounts }: Services, digest: Digest, first: Owner): Promise<Candidate[]> {

@@ -42,7 +42,7 @@ describe('errors have the codes of the distribution-spec (container.md §2)', ()
     [new UpstreamUnavailable('no'), 502, 'UNAVAILABLE'],
     [new UpstreamUnavailable('no', { status: 504 }), 504, 'UNAVAILABLE'],
     [new UpstreamUnavailable('no', { status: 503, detail: 'RATE_LIMITED' }), 429, 'TOOMANYREQUESTS'],
-    [new errors.Conflict('version', 'no'), 409, 'UNKNOWN'],
+    [new errors.Conflict('version', 'no'), 409, 'DENIED'],
     [new errors.InsufficientStorage('no'), 507, 'UNKNOWN'],
     [new Error('secret'), 500, 'UNKNOWN'],
   ]
