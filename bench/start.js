@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { Sequelize } from 'sequelize'
 import * as sqlite from '@appthreat/sqlite3'
+import { Sequelize } from 'sequelize'
 import { inTurn, pick } from './measure.js'
 import { makeDirectory } from './processes.js'
 import { startEntrepotProcess } from './registries.js'

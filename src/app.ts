@@ -48,6 +48,9 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
 
 /** Everything that asks who the caller is. */
 const registries: FastifyPluginAsync = async (scope) => {
+  scope.addHook('onSend', async ({ method }) => {
+    if (method !== 'GET' && method !== 'HEAD') await scope.services.notices.delivered()
+  })
   await scope.register(authenticate)
   await scope.register(api, { prefix: '/api/v1' })
   for (const type of packageTypes) await mount(scope, type)

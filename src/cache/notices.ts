@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisClientType } from '@keyv/redis'
+
+/** ms for which an answer waits for Redis. */
+const LATEST = 1_000
 
 type Listener = (key: string) => void
 
@@ -11,6 +15,7 @@ export class Notices {
   readonly #listeners = new Map<string, Listener>()
   readonly #onGap: (() => void)[] = []
   readonly #self = randomUUID()
+  readonly #sending = new Set<Promise<void>>()
   #channel = ''
   #publisher: RedisClientType | null = null
   #subscriber: RedisClientType | null = null
@@ -28,7 +33,27 @@ export class Notices {
 
   /** Tells the other replicas; never throws and never waits. */
   publish(topic: string, key: string): void {
-    this.#publisher?.publish(this.#channel, JSON.stringify([this.#self, topic, key])).catch(() => {})
+    if (this.#publisher === null) return
+    const sending: Promise<void> = this.#publisher
+      .publish(this.#channel, JSON.stringify([this.#self, topic, key]))
+      .then(
+        () => {},
+        () => {},
+      )
+      .finally(() => this.#sending.delete(sending))
+    this.#sending.add(sending)
+  }
+
+  /**
+   * Resolves when Redis has passed on what was published so far, or after a second: who is told that something is gone
+   * may look for it at another replica at once.
+   */
+  async delivered(): Promise<void> {
+    if (this.#sending.size === 0) return
+    const timer = new AbortController()
+    const late = sleep(LATEST, undefined, { signal: timer.signal, ref: false }).catch(() => {})
+    await Promise.race([Promise.all(this.#sending), late])
+    timer.abort()
   }
 
   /**

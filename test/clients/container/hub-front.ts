@@ -3,26 +3,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BodyFaults, forward, SignedAddresses } from './hub-cdn.ts'
+import { type HubKind, type HubRequest, kindOf, record } from './hub-requests.ts'
 import { HubTokens } from './hub-tokens.ts'
 
 const SERVICE = 'registry.example'
 const LIMIT = 100_000
-
-/** What a request to one of the three servers was about. */
-export type HubKind = 'ping' | 'manifest' | 'blob' | 'other' | 'token' | 'cdn'
-
-/** One request as it arrived. */
-export interface HubRequest {
-  readonly kind: HubKind
-  readonly method: string
-  /** Decoded, without the query. */
-  readonly path: string
-  readonly query: URLSearchParams
-  /** The `Authorization` header, or null. */
-  readonly authorization: string | null
-  /** Of the answer; null while there is none. */
-  status: number | null
-}
 
 /** What goes wrong; all of it can be changed at any time. */
 export interface HubFaults extends BodyFaults {
@@ -139,7 +124,7 @@ export class HubFront {
     const [, repository = null, type, reference] =
       /^\/v2\/(.+)\/(manifests|blobs|tags|referrers)\/([^/]+)$/.exec(path) ?? []
     const kind = kindOf(path, type)
-    this.#record(kind, incoming, response, url)
+    this.requests.push(record(kind, incoming, response, url))
     response.setHeader('docker-distribution-api-version', 'registry/2.0')
     if (this.faults.registry !== null) return refuse(response, this.faults.registry, 'UNAVAILABLE')
     const verdict = this.tokens.check(incoming.headers.authorization, repository)
@@ -174,7 +159,7 @@ export class HubFront {
   }
 
   async #answerToken(incoming: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    this.#record('token', incoming, response, url)
+    this.requests.push(record('token', incoming, response, url))
     if (this.faults.login !== null) return refuse(response, this.faults.login, 'DENIED')
     if (incoming.method !== 'GET' || url.pathname !== '/token') return refuse(response, 404, 'UNSUPPORTED')
     if (url.searchParams.get('service') !== SERVICE) return refuse(response, 400, 'UNSUPPORTED')
@@ -184,33 +169,13 @@ export class HubFront {
   }
 
   async #answerCdn(incoming: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-    this.#record('cdn', incoming, response, url)
+    this.requests.push(record('cdn', incoming, response, url))
     if (incoming.headers.authorization !== undefined) return refuse(response, 400, 'InvalidArgument')
     if (incoming.method !== 'GET') return refuse(response, 403, 'SignatureDoesNotMatch')
     const target = this.#addresses.open(url)
     if (target === null) return refuse(response, 403, 'AccessDenied')
     forward(incoming, response, `${this.#backend}/v2/${target.replace(/\/([^/]+)$/, '/blobs/$1')}`, this.faults)
   }
-
-  #record(kind: HubKind, incoming: IncomingMessage, response: ServerResponse, url: URL): void {
-    const request: HubRequest = {
-      kind,
-      method: incoming.method ?? 'GET',
-      path: decodeURIComponent(url.pathname),
-      query: url.searchParams,
-      authorization: incoming.headers.authorization ?? null,
-      status: null,
-    }
-    this.requests.push(request)
-    response.on('close', () => {
-      request.status = response.headersSent ? response.statusCode : null
-    })
-  }
-}
-
-function kindOf(path: string, type: string | undefined): HubKind {
-  if (/^\/v2\/?$/.test(path)) return 'ping'
-  return type === 'manifests' ? 'manifest' : type === 'blobs' ? 'blob' : 'other'
 }
 
 function hostOf(server: Server): string {
