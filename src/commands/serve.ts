@@ -1,6 +1,7 @@
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from '../app.ts'
 import { startJobs } from '../jobs.ts'
+import { packageTypes } from '../package-types/index.ts'
 import { start } from './start.ts'
 
 /** ms to store what is in hand once the last connection is closed. */
@@ -31,6 +32,10 @@ export async function serve(): Promise<void> {
   await app.listen({ host: config.host, port: config.port })
   say(`Entrepot ${services.version} serves ${config.baseUrl}`)
   for (const { name, owner, type } of services.upstream.list()) {
-    say(`  mirror of ${name}: ${config.baseUrl}/api/packages/${owner}/${type}/`)
+    say(`  mirror of ${name}: ${addressOf(type)(config.baseUrl, owner)}`)
   }
+}
+
+function addressOf(typeName: string) {
+  return packageTypes.find(({ name }) => name === typeName)!.clientAddress
 }

@@ -11,6 +11,8 @@ export interface PackageType extends PackageRules {
   /** Where its routes live; the routes run in a scope of their own, once per prefix. */
   readonly prefixes: readonly string[]
   readonly routes: FastifyPluginAsyncTypebox
+  /** What people give their clients to use the packages of an owner. */
+  readonly clientAddress: (baseUrl: string, owner: string) => string
   readonly renderError: RenderError
   /**
    * Which owner, by name or alias, and which package, in normal form, the route's parameters mean; `name` is null on

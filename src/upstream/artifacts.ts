@@ -79,6 +79,9 @@ export interface ArtifactsParts {
 export class Artifacts {
   readonly #parts: ArtifactsParts
   readonly #held: Cache<{ held: HeldArtifact | null }>
+  /** By upstream: how often what is held of it was deleted. */
+  readonly #purges = new Map<number, number>()
+  readonly #filing = new Set<Promise<void>>()
   readonly #departures = new Map<string, Departure>()
   readonly #shunned: Shunned
   readonly #store: ArtifactStore
@@ -130,6 +133,16 @@ export class Artifacts {
   async confirm(upstream: Upstream, { path }: { path: string }): Promise<boolean> {
     requireNotBlocked(upstream)
     return upstream.mode === 'online' && this.#confirmations.confirm(upstream, path)
+  }
+
+  /**
+   * Before what is held of an upstream is deleted: what is being fetched is delivered, and no longer stored. Resolves
+   * when nothing is being stored any more.
+   */
+  async forsake(upstreamId: number): Promise<void> {
+    this.#purges.set(upstreamId, this.#purgesOf(upstreamId) + 1)
+    this.invalidate(upstreamId)
+    await Promise.all(this.#filing)
   }
 
   /** Asks again what an upstream has. */
@@ -242,6 +255,7 @@ export class Artifacts {
     const location = await request.locate()
     const url = new URL(location.url, upstream.settings.url)
     const { packages, config } = this.#parts
+    const purges = this.#purgesOf(upstream.id)
     const flight = new Flight({
       client: upstream.client,
       spool: packages.spool,
@@ -252,7 +266,12 @@ export class Artifacts {
       headersTimeout: config.mirrors.artifactTimeout,
       limit: config.mirrors.maxArtifactSize === -1 ? Number.MAX_SAFE_INTEGER : config.mirrors.maxArtifactSize,
       verify: (entry) => this.#compareWithFirst(upstream, request.key, entry),
-      commit: (entry, arrived) => this.#commit(upstream, request, cacheKey, entry, arrived),
+      commit: async (entry, arrived) => {
+        if (purges !== this.#purgesOf(upstream.id)) return
+        const filing = this.#commit(upstream, request, cacheKey, entry, arrived)
+        this.#filing.add(filing)
+        await filing.finally(() => this.#filing.delete(filing))
+      },
     })
     void flight.settled.then((failure) => this.#failed(upstream, cacheKey, failure))
     return flight
@@ -301,6 +320,10 @@ export class Artifacts {
     if (!INTEGRITY.has(error.detail)) return
     this.#parts.metrics.integrityFailures.inc({ upstream: upstream.settings.name })
     this.#shunned.add(cacheKey, error)
+  }
+
+  #purgesOf(upstreamId: number): number {
+    return this.#purges.get(upstreamId) ?? 0
   }
 
   #count(upstream: Upstream, result: string): void {

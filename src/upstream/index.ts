@@ -142,7 +142,8 @@ export class UpstreamEngine {
   /** Forgets what is held of one package, or of all; digests are remembered. Throws NotFound. */
   async purge(name: string, packageName?: string): Promise<void> {
     const { id, owner, settings } = this.#upstreams.getUpstream(name)
-    this.artifacts.invalidate(id)
+    await this.artifacts.forsake(id)
+    await Promise.all(this.#behind)
     await this.documents.purge(id, packageName)
     await this.#packages.removal.removeAll(owner, settings.type, packageName)
   }

@@ -11,6 +11,7 @@ export const container: PackageType = {
   name: CONTAINER,
   prefixes: ['/v2', '/mirror/:mirror/v2'],
   routes,
+  clientAddress: (baseUrl, owner) => `${new URL(baseUrl).host}/${owner}/`,
   renderError,
   parseTarget: addressOf,
   hasCaseSensitiveVersions: true,

@@ -13,5 +13,6 @@ export const generic: PackageType = {
     return { owner, name: name?.toLowerCase() ?? null }
   },
   routes,
+  clientAddress: (baseUrl, owner) => `${baseUrl}/api/packages/${owner}/generic/`,
   renderError,
 }

@@ -10,6 +10,7 @@ export const npm: PackageType = {
   name: 'npm',
   prefixes: ['/api/packages/:owner/npm'],
   routes,
+  clientAddress: (baseUrl, owner) => `${baseUrl}/api/packages/${owner}/npm/`,
   renderError,
   parseTarget,
   upstream: { defaultUrl: configuredRegistry, nameDocument: packumentRequest },

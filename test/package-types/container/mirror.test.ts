@@ -441,6 +441,17 @@ describe('what is cached', () => {
     expect(await pull('docker.io/library/alpine', '3.20')).toEqual(digests)
   })
 
+  test('and purged while it is still being stored is not kept', async () => {
+    registry.addImage('library/alpine', '3.20')
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      expect((await get(image('manifests/3.20'))).statusCode).toBe(200)
+      await server.api('POST', '/admin/upstreams/docker-hub/purge', { name: 'library/alpine' })
+      await settle()
+      expect((await server.api('GET', '/packages/docker.io')).json()).toEqual([])
+    }
+    expect(registry.pulls('library/alpine')).toBe(5)
+  })
+
   test('is forgotten by a purge of the repository over REST, tags included', async () => {
     registry.addImage('library/alpine', '3.20', 'one')
     await pull('docker.io/library/alpine', '3.20')
