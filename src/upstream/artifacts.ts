@@ -111,9 +111,7 @@ export class Artifacts {
   async open(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
     requireNotBlocked(upstream)
     const cacheKey = `${upstream.id}:${request.key}`
-    const { held } = await this.#held.get(cacheKey, async () => ({
-      held: await this.#store.find(upstream.id, request.key),
-    }))
+    const held = await this.#findHeld(upstream, request.key)
     if (held !== null) {
       this.#count(upstream, 'hit')
       return this.#openHeld(upstream, request, held)
@@ -124,6 +122,12 @@ export class Artifacts {
     return request.method === 'HEAD' && !this.#departures.has(cacheKey)
       ? this.#ask(upstream, request)
       : this.#openFlight(upstream, request, cacheKey)
+  }
+
+  /** Bytes of an artifact that is held; null when it is not. Throws Blocked when the upstream is switched off. */
+  async heldSize(upstream: Upstream, key: string): Promise<number | null> {
+    requireNotBlocked(upstream)
+    return (await this.#findHeld(upstream, key))?.size ?? null
   }
 
   /**
@@ -155,6 +159,11 @@ export class Artifacts {
     await Promise.all(
       [...this.#departures.values()].map(({ flight }) => flight.then(({ settled }) => settled).catch(() => {})),
     )
+  }
+
+  async #findHeld({ id }: Upstream, key: string): Promise<HeldArtifact | null> {
+    const { held } = await this.#held.get(`${id}:${key}`, async () => ({ held: await this.#store.find(id, key) }))
+    return held
   }
 
   #openHeld(upstream: Upstream, request: ArtifactRequest, held: HeldArtifact): OpenedArtifact {

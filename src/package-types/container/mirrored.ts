@@ -1,4 +1,4 @@
-import { NotFound, UpstreamUnavailable } from '../../errors.ts'
+import { NotFound, TooLarge, UpstreamUnavailable } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import type { Services } from '../../services.ts'
 import type { Digest } from '../../storage/digest.ts'
@@ -6,13 +6,15 @@ import type { OpenedArtifact } from '../../upstream/artifacts.ts'
 import { cacheHeaders } from '../../upstream/cache-status.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { bufferSource, readAll } from './bytes.ts'
-import { MAX_MANIFEST } from './manifest-document.ts'
 import { acceptedManifests } from './media-types.ts'
 import type { MirrorMemory, NamedBy } from './mirror-memory.ts'
 import { MirroredRows } from './mirrored-rows.ts'
 import { formatDigest, type Reference, requireDigest } from './path.ts'
 import type { ContainerSource, ContentAnswer, NamePage, Page, Referrers } from './source.ts'
 import { referrersRequest, referrersTagRequest, tagListRequest, tagRequest } from './upstream.ts'
+
+/** Bytes of a manifest that is passed on (pull-through.md §3.1); from publishers we take less. */
+const LARGEST_MANIFEST = 8 * 1024 * 1024
 
 /** The images of one upstream (container.md §13). */
 export class MirroredImages implements ContainerSource {
@@ -105,12 +107,21 @@ export class MirroredImages implements ContainerSource {
       if (known !== target.digest) this.#rows.fileTag(name, tag, target.digest)
       return { ...answer, ...how }
     } catch (error) {
-      if (!(error instanceof UpstreamUnavailable) || known === null || known === target.digest) throw error
+      const failure = this.#asFailure(error, `${name}:${tag}`)
+      if (!(failure instanceof UpstreamUnavailable) || known === null || known === target.digest) throw failure
       this.#services.log.warn({ err: error, name, tag }, 'the tag moved and its manifest cannot be had')
       const answer = await this.#manifest(name, requireDigest(known), 'GET')
       const headers = cacheHeaders({ hit: true, detail: 'STALE_ERROR' }, this.#upstream.owner.name)
       return { ...answer, headers, cacheControl: this.#tagControl }
     }
+  }
+
+  /** An upstream that has the tag and not its manifest is not to be believed: nothing is known to be absent. */
+  #asFailure(error: unknown, what: string): unknown {
+    if (!(error instanceof NotFound) || this.#upstream.mode === 'offline') return error
+    return new UpstreamUnavailable(`upstream ${this.#upstream.settings.name} has no manifest for ${what}`, {
+      cause: error,
+    })
   }
 
   /** Who names a blob, from manifests that passed or else from those that are held. */
@@ -123,10 +134,13 @@ export class MirroredImages implements ContainerSource {
     return this.#rows.namedBy(name, blob)
   }
 
-  /** HEAD of a blob that a manifest names: size and digest are known, and some CDNs do not answer HEAD. */
-  #announce(digest: Digest, size: number): ContentAnswer {
+  /** HEAD of a blob that a manifest names: it is there, and CDNs do not answer HEAD (container.md §12). */
+  async #announce(digest: Digest, size: number): Promise<ContentAnswer> {
+    const key = formatDigest(digest)
+    const held = await this.#services.upstream.artifacts.heldSize(this.#upstream, key)
+    if (held === null && this.#upstream.mode === 'offline') throw new NotFound('blob', key)
     const opened = { source: async () => bufferSource(Buffer.alloc(0)), lastModified: null, isVerified: true }
-    return this.#answer({ ...opened, size, status: { hit: true } }, digest, 'application/octet-stream')
+    return this.#answer({ ...opened, size: held ?? size, status: { hit: true } }, digest, 'application/octet-stream')
   }
 
   async #manifest(name: string, digest: Digest, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
@@ -141,9 +155,18 @@ export class MirroredImages implements ContainerSource {
     const facts = this.#rows.factsOf(name, key)
     if (facts !== null) return this.#answer(opened, digest, facts.mediaType)
     // The first time its blobs have to be known before the client asks for them.
-    const bytes = await readAll(await opened.source(), MAX_MANIFEST)
+    const bytes = await this.#readManifest(opened, name)
     const { mediaType } = this.#rows.learn(name, key, bytes)
     return this.#answer({ ...opened, size: bytes.length, source: async () => bufferSource(bytes) }, digest, mediaType)
+  }
+
+  async #readManifest(opened: OpenedArtifact, name: string): Promise<Buffer> {
+    try {
+      return await readAll(await opened.source(), LARGEST_MANIFEST)
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error
+      throw new UpstreamUnavailable(`a manifest of ${name} has more than ${LARGEST_MANIFEST} bytes`, { cause: error })
+    }
   }
 
   #answer(

@@ -204,6 +204,18 @@ describe('a tag', () => {
     }
   })
 
+  test('that moved to a manifest which is not there yet names the one before, and is never 404', async () => {
+    const before = registry.addImage('library/alpine', 'edge', 'one')
+    await pull('docker.io/library/alpine', 'edge')
+    for (const tag of ['edge', 'new']) {
+      const { manifest } = registry.addImage('library/alpine', tag, `two ${tag}`)
+      registry.upstream.off(`/v2/library/alpine/manifests/${manifest.digest}`)
+    }
+    server.clock.advance(2 * MINUTE)
+    expect((await get(image('manifests/edge'))).headers['docker-content-digest']).toBe(before.manifest.digest)
+    expect((await get(image('manifests/new'))).statusCode).toBe(502)
+  })
+
   test('is found without the digest header, by its bytes', async () => {
     registry.behaviour.digestHeader = false
     const { manifest } = registry.addImage('library/alpine', '3.20')
@@ -311,6 +323,20 @@ describe('a blob', () => {
     const response = await get(image(`blobs/${layer.digest}`))
     expect(response.statusCode).toBe(200)
     expect(response.rawPayload.equals(layer.bytes)).toBe(true)
+  })
+
+  test('is answered to HEAD as to GET when the upstream is switched off', async () => {
+    const { layer } = registry.addImage('library/alpine', '3.20')
+    await get(image('manifests/3.20'))
+    await settle()
+    for (const [mode, status] of [
+      ['offline', 404],
+      ['blocked', 403],
+    ] as const) {
+      await server.api('POST', '/admin/upstreams/docker-hub/mode', { mode })
+      expect((await head(image(`blobs/${layer.digest}`))).statusCode).toBe(status)
+      expect((await get(image(`blobs/${layer.digest}`))).statusCode).toBe(status)
+    }
   })
 
   test('is served in ranges', async () => {
