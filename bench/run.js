@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { blob } from './blob.js'
 import { hasDockerRegistry } from './docker-registry.js'
 import { install } from './install.js'
-import { layers } from './layers.js'
+import { layerMisses } from './layer-misses.js'
 import { manifest } from './manifest.js'
 import { misses } from './misses.js'
 import { packument } from './packument.js'
@@ -20,7 +20,7 @@ import { installVerdaccio } from './verdaccio.js'
 /** @type {Record<string, (bench: import('./measure.js').Bench) => Promise<import('./measure.js').Row[]>>} */
 const npm = { packument, tarball, publish, misses, install, start }
 /** @type {typeof npm} */
-const containers = { manifest, blob, push, layers }
+const containers = { manifest, blob, push, 'layer-misses': layerMisses }
 const groups = { ...npm, ...containers }
 /** Ms for everything; a server that hangs must not hold anybody up for ever. */
 const LIMIT = 40 * 60_000

@@ -51,11 +51,17 @@ export class Accounts {
   readonly listing: AccountListing
   readonly #parts: AccountsParts
   readonly #records: AccountRecords
+  readonly #reserved = new Set<string>()
 
   constructor(parts: AccountsParts) {
     this.#parts = parts
     this.#records = new AccountRecords(parts.models, parts.notices)
     this.listing = new AccountListing(parts.models)
+  }
+
+  /** Keeps these names, in any case, from users and organizations: mirrors are found by them (pull-through.md §1.4). */
+  reserve(names: readonly string[]): void {
+    for (const name of names) this.#reserved.add(name.toLowerCase())
   }
 
   /** The account of that name, in any case; no SQL when warm. */
@@ -250,7 +256,9 @@ export class Accounts {
   }
 
   async #requireNameFree(name: string, transaction: Transaction): Promise<void> {
-    const taken = await this.#parts.models.user.count({ where: { lowerName: name.toLowerCase() }, transaction })
+    const lowerName = name.toLowerCase()
+    if (this.#reserved.has(lowerName)) throw new Unprocessable(`name is reserved [name: ${name}]`)
+    const taken = await this.#parts.models.user.count({ where: { lowerName }, transaction })
     if (taken > 0) throw new Unprocessable(`user already exists [name: ${name}]`)
   }
 

@@ -54,8 +54,10 @@ export class PackageRemoval {
   async removePackageVersion(target: VersionTarget, doer: Owner | null): Promise<boolean> {
     const { version } = target
     const removed = await this.#db.inTransaction(async (transaction) => {
-      if (!(await lockVersion(this.#db, version, transaction))) return null
       const { versionsRemovedWith } = this.#rules.get(target.package.type) ?? {}
+      // Which versions go along an upload may be changing just now.
+      if (versionsRemovedWith !== undefined && !(await lockPackage(this.#db, target.package, transaction))) return null
+      if (!(await lockVersion(this.#db, version, transaction))) return null
       const others = (await versionsRemovedWith?.(this.#db, version, transaction)) ?? []
       const versions: VersionRow[] = []
       const fileIds: number[] = []

@@ -4,6 +4,8 @@ import type { Database } from '../db/connect.ts'
 import { QuotaExceeded } from '../errors.ts'
 
 const OVER_TYPE_LIMIT = 'maximum allowed package type size exceeded'
+/** Unfinished uploads of one owner, however small. */
+const MAX_UPLOADS = 1_000
 const OVER_TOTAL_SIZE = 'maximum allowed package storage quota exceeded'
 
 /** The section `packages` of the configuration. -1: unlimited; 0 is a real limit. */
@@ -43,15 +45,35 @@ export class Quota {
     await this.checkFile(creator, owner, type, size, null)
   }
 
-  /** Bytes that one file more may have, and what to say of more: for a body that does not tell its length. */
-  async room(creator: Owner | null, owner: Owner, type: string): Promise<{ limit: number; limitMessage: string }> {
+  /**
+   * Bytes that one file more may have, and what to say of more: for a body that does not tell its length. Unfinished
+   * uploads take their room already; `received` bytes of them are of this very file.
+   */
+  async room(
+    creator: Owner | null,
+    owner: Owner,
+    type: string,
+    received = 0,
+  ): Promise<{ limit: number; limitMessage: string }> {
     if (isExempt(creator, owner)) return { limit: Number.POSITIVE_INFINITY, limitMessage: '' }
     const ofType = this.typeLimit(type)
     const total = this.#limits.limitTotalOwnerSize
-    const left = total < 0 ? Number.POSITIVE_INFINITY : total - (await this.#used(owner, null))
+    const taken = async () => (await this.#used(owner, null)) + (await this.#uploading(owner)) - received
+    const left = total < 0 ? Number.POSITIVE_INFINITY : total - (await taken())
     return ofType <= left
       ? { limit: ofType, limitMessage: OVER_TYPE_LIMIT }
       : { limit: left, limitMessage: OVER_TOTAL_SIZE }
+  }
+
+  /** Whether the owner may have one unfinished upload more. */
+  async checkUploads(creator: Owner | null, owner: Owner): Promise<void> {
+    if (isExempt(creator, owner)) return
+    const count = await this.#total(
+      'SELECT COUNT(*) AS total FROM package_blob_upload WHERE owner_id = $1',
+      owner,
+      null,
+    )
+    if (count >= MAX_UPLOADS) throw new QuotaExceeded(`there are ${MAX_UPLOADS} unfinished uploads: end or cancel some`)
   }
 
   /** Makes other uploads of this owner wait for the end of the transaction, when a total has to be kept. */
@@ -107,6 +129,10 @@ export class Quota {
       owner,
       transaction,
     )
+  }
+
+  #uploading(owner: Owner): Promise<number> {
+    return this.#total('SELECT SUM(size) AS total FROM package_blob_upload WHERE owner_id = $1', owner, null)
   }
 
   async #total(sql: string, owner: Owner, transaction: Transaction | null): Promise<number> {

@@ -63,13 +63,11 @@ export class UploadSessions {
 
   /** An empty session. */
   async open({ userId, ownerId, name }: UploadBinding): Promise<UploadSession> {
-    const { models, clock } = this.#parts
+    const { db, models, clock } = this.#parts
     const id = randomUUID()
     const now = clock.now()
-    await models.packageBlobUpload.create({
-      ...{ id, userId, ownerId, name, size: 0, parts: '[]' },
-      ...{ createdAt: now, updatedAt: now },
-    })
+    const row = { id, userId, ownerId, name, size: 0, parts: '[]', createdAt: now, updatedAt: now }
+    await db.inTransaction((transaction) => models.packageBlobUpload.create(row, { transaction }))
     return { id, userId, ownerId, name, size: 0, parts: [] }
   }
 
@@ -140,7 +138,7 @@ export class UploadSessions {
 
   /** Gives up a session with all its bytes. NotFound('upload') when it has ended. */
   async cancel({ id }: UploadSession): Promise<void> {
-    if ((await this.#parts.models.packageBlobUpload.destroy({ where: { id } })) === 0) throw notFound()
+    if (!(await this.#delete({ id }))) throw notFound()
     await this.release(id)
   }
 
@@ -158,7 +156,7 @@ export class UploadSessions {
       raw: true,
     })
     for (const { id, updatedAt } of idle) {
-      if ((await models.packageBlobUpload.destroy({ where: { id, updatedAt } })) > 0) await this.release(id)
+      if (await this.#delete({ id, updatedAt })) await this.release(id)
     }
     // A row is there before its first part: parts without one belong to a session that has ended.
     for (const id of await uploadParts.list()) if (!(await this.#exists(id))) await this.release(id)
@@ -179,11 +177,19 @@ export class UploadSessions {
     const all = [...session.parts, part]
     const parts = all.length === 1 ? all : all.map(({ name, size }) => ({ name, size }))
     const changed = { ...session, size: size + part.size, parts }
-    const [count] = await this.#parts.models.packageBlobUpload.update(
-      { size: changed.size, parts: JSON.stringify(parts), updatedAt: this.#parts.clock.now() },
-      { where: { id, size } },
+    const { db, models, clock } = this.#parts
+    const values = { size: changed.size, parts: JSON.stringify(parts), updatedAt: clock.now() }
+    const [count] = await db.inTransaction((transaction) =>
+      models.packageBlobUpload.update(values, { where: { id, size }, transaction }),
     )
     return count === 0 ? null : changed
+  }
+
+  /** Whether there was such a session. */
+  async #delete(where: { id: string; updatedAt?: number }): Promise<boolean> {
+    const { db, models } = this.#parts
+    const count = await db.inTransaction((transaction) => models.packageBlobUpload.destroy({ where, transaction }))
+    return count > 0
   }
 
   async #exists(id: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
 import type { Digest } from '../storage/digest.ts'
+import type { SlotUse } from './slots.ts'
 
 /** A mutable document of an upstream: where it is, and what makes it acceptable (pull-through.md §2, §3). */
 export interface DocumentRequest<Accepted> {
@@ -57,6 +58,8 @@ export interface ArtifactLocation {
   readonly digest: Digest | null
   /** Accept header of the fetch; anything when absent. */
   readonly accept?: string
+  /** `document` for what is as small as one, so that it does not wait for long downloads; `artifact` when absent. */
+  readonly use?: SlotUse
 }
 
 /** What a slice must say about its upstreams. */

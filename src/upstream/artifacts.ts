@@ -271,6 +271,7 @@ export class Artifacts {
       upstreamName: upstream.settings.name,
       url,
       accept: location.accept ?? '*/*',
+      use: location.use ?? 'artifact',
       expected: location.digest,
       headersTimeout: config.mirrors.artifactTimeout,
       limit: config.mirrors.maxArtifactSize === -1 ? Number.MAX_SAFE_INTEGER : config.mirrors.maxArtifactSize,

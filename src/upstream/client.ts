@@ -5,7 +5,7 @@ import { RegistryError, UpstreamUnavailable } from '../errors.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { AddressGuard, AddressRefused } from './address-guard.ts'
 import { Authorizer } from './challenge.ts'
-import type { UpstreamRequest, UpstreamResponse } from './exchange.ts'
+import { ABSENT, type UpstreamRequest, type UpstreamResponse } from './exchange.ts'
 import { OriginHealth } from './health.ts'
 import { parseRetryAfter, Retriable, withRetries } from './retries.ts'
 import { Slots } from './slots.ts'
@@ -13,7 +13,6 @@ import type { UpstreamSettings } from './upstream-settings.ts'
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 const RETRIED = new Set([408, 502, 503, 504])
-const ABSENT = new Set([404, 410])
 /** The server works, and does not know the method. */
 const NOT_IMPLEMENTED = 501
 const MAX_REDIRECTS = 5
@@ -169,8 +168,8 @@ export class UpstreamClient {
         signal: AbortSignal.any([wanted.signal, toHeaders.signal]),
       })
       const answer = this.#judge(response, wanted, health)
-      // Who was not signed in may have been refused for that alone.
-      const isDenial = authorization !== undefined && this.#absentStatuses.includes(answer.status)
+      // Who has no token may have been refused for that alone, and who has a wrong password for that.
+      const isDenial = authorization?.startsWith('Bearer ') === true && this.#absentStatuses.includes(answer.status)
       return { ...answer, url, isAbsence: ABSENT.has(answer.status) || isDenial }
     } catch (error) {
       if (error instanceof Retriable || error instanceof RegistryError) throw error

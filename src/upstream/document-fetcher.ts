@@ -8,7 +8,8 @@ import type { Metrics } from '../metrics.ts'
 import type { DocumentRequest } from './adapter.ts'
 import { type DocumentAnswer, type DocumentBody, DocumentExchange } from './document-exchange.ts'
 import type { DocumentIdentity, DocumentRecord, DocumentStore } from './document-store.ts'
-import { timesOf } from './freshness.ts'
+import { ABSENT } from './exchange.ts'
+import { freshnessOf, timesOf } from './freshness.ts'
 import type { ParsedDocuments } from './parsed-documents.ts'
 import type { Upstream } from './upstreams.ts'
 
@@ -22,6 +23,8 @@ const LAGGING_EDGE = 30_000
 export interface Fetched {
   readonly record: DocumentRecord
   readonly status: number
+  /** The upstream denied what is held by another status than 404 or 410: it may have it, and refuse us. */
+  readonly isDenied?: true
 }
 
 /** What a fetch is about. */
@@ -51,7 +54,8 @@ export class DocumentFetcher {
   }
 
   /**
-   * Asks what is true now. Throws NotFound when the upstream definitely has none and none is held,
+   * Asks what is true now. Throws NotFound when the upstream definitely has none and none is held, or when it denies
+   * what was last confirmed so long ago that a failing upstream would not be covered for either,
    * LegallyUnavailable for 451, UpstreamUnavailable for everything that is no usable answer.
    */
   async fetch<A extends NonNullable<unknown>>(wanted: Wanted<A>): Promise<Fetched> {
@@ -65,7 +69,11 @@ export class DocumentFetcher {
     if (status === 304 && held !== null) return { record: { ...held, verifiedAt: now, goneAt: 0 }, status }
     if (answer.isAbsence) {
       if (held === null) throw new NotFound('package', request.key)
-      return { record: { ...held, verifiedAt: now, goneAt: held.goneAt || now }, status }
+      const gone = { ...held, goneAt: held.goneAt || now }
+      if (ABSENT.has(status)) return { record: { ...gone, verifiedAt: now }, status }
+      const times = timesOf(upstream.settings, request, config.mirrors)
+      if (freshnessOf(now - held.verifiedAt, times) === 'expired') throw new NotFound('package', request.key)
+      return { record: gone, status, isDenied: true }
     }
     if (status === 451) throw new LegallyUnavailable(`upstream ${name} withholds ${request.key}`)
     const what = status === 401 || status === 403 ? 'refused access to' : `answered ${status} for`

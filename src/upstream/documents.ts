@@ -71,6 +71,8 @@ export class Documents {
   readonly #fetcher: DocumentFetcher
   readonly #refreshes = new Map<string, Refresh>()
   readonly #negative: NegativeEntries
+  /** What is held and was denied less than its fresh time ago; it stays unconfirmed, and is not asked for. */
+  readonly #denied: NegativeEntries
   readonly #slowUntil = new Map<number, number>()
 
   constructor(parts: DocumentsParts) {
@@ -79,6 +81,7 @@ export class Documents {
     this.#parsed = new ParsedDocuments(parts.config.cache.parsedDocuments)
     this.#fetcher = new DocumentFetcher({ ...parts, parsed: this.#parsed })
     this.#negative = new NegativeEntries(parts.clock)
+    this.#denied = new NegativeEntries(parts.clock)
   }
 
   /**
@@ -107,6 +110,7 @@ export class Documents {
     await this.#parts.store.expire(id, this.#staleSince(upstream), key)
     this.#records.clear()
     this.#negative.clear(id)
+    this.#denied.clear(id)
   }
 
   /** Forgets the documents of a key, or of all keys. */
@@ -115,6 +119,7 @@ export class Documents {
     await this.#parts.store.remove(upstreamId, key)
     this.#records.clear()
     this.#negative.clear(upstreamId)
+    this.#denied.clear(upstreamId)
   }
 
   /** Waits until nothing is being fetched or stored. */
@@ -146,6 +151,10 @@ export class Documents {
     const isForced = options.revalidate === true && age > FORCED_INTERVAL
     const state = freshnessOf(age, times)
     if (state === 'fresh' && !isForced) return hold(record, { hit: true, ttl })
+    if (this.#denied.has(identity, options.revalidate === true)) {
+      if (state === 'expired') throw new NotFound('package', request.key)
+      return hold(record, { hit: true, ttl })
+    }
     const { outcome } = this.#refresh(upstream, request, identity, record)
     if (state === 'revalidate-behind' && !isForced) return hold(record, { hit: true, ttl, detail: 'SWR' })
     try {
@@ -220,10 +229,12 @@ export class Documents {
     const key = identityKey(identity)
     const running = this.#refreshes.get(key)
     if (running !== undefined && !running.isOutdated) return running
+    const { fresh } = timesOf(upstream.settings, request, this.#parts.config.mirrors)
     let store: () => Promise<void> = async () => {}
     const outcome = this.#fetcher.fetch({ upstream, request, identity, held }).then((fetched) => {
       if (refresh.isOutdated) return fetched
       this.#records.set(key, { record: fetched.record })
+      if (fetched.isDenied) this.#denied.add(identity, fresh)
       store = async () => {
         await this.#persist(identity, held, fetched)
         if (!refresh.isOutdated) return
@@ -236,7 +247,9 @@ export class Documents {
       .then(() => store())
       .catch((error: unknown) => {
         if (error instanceof NotFound) {
-          if (!refresh.isOutdated) this.#negative.add(identity)
+          if (refresh.isOutdated) return
+          if (held === null) this.#negative.add(identity)
+          else this.#denied.add(identity, fresh)
         } else this.#parts.log.warn({ err: error, ...identity }, 'document not refreshed')
       })
       .then(() => {

@@ -4,6 +4,9 @@ import type { SlotUse } from './slots.ts'
 /** Answers to HEAD of servers that know GET only. */
 export const HEAD_UNSUPPORTED: ReadonlySet<number> = new Set([405, 501])
 
+/** By these every upstream says that there is no such thing. */
+export const ABSENT: ReadonlySet<number> = new Set([404, 410])
+
 /** What to ask of an upstream; client headers are never part of it. */
 export interface UpstreamRequest {
   readonly url: URL

@@ -5,6 +5,7 @@ import type { Spool, SpoolEntry } from '../storage/spool.ts'
 import { type ArrivedHeaders, describe, isEncoded, refusalOf } from './arrived-headers.ts'
 import type { UpstreamClient } from './client.ts'
 import type { UpstreamResponse } from './exchange.ts'
+import type { SlotUse } from './slots.ts'
 
 /** Bodies up to this many bytes are verified before the first byte leaves. */
 const VERIFY_FIRST = 1024 * 1024
@@ -24,6 +25,7 @@ export interface FlightPlan {
   readonly upstreamName: string
   readonly url: URL
   readonly accept: string
+  readonly use: SlotUse
   readonly expected: Digest | null
   /** ms until the upstream's headers. */
   readonly headersTimeout: number
@@ -207,12 +209,12 @@ export class Flight {
   }
 
   async #request(headers: Record<string, string>): Promise<UpstreamResponse> {
-    const { client, url, accept, headersTimeout, upstreamName } = this.#plan
+    const { client, url, accept, use, headersTimeout, upstreamName } = this.#plan
     const response = await client.send({
       url,
       // Bytes are stored as they come: a decoded archive has another digest.
       headers: { accept, 'accept-encoding': 'identity', ...headers },
-      use: 'artifact',
+      use,
       headersTimeout,
       signal: this.#abort.signal,
     })

@@ -32,10 +32,11 @@ export class NegativeEntries {
     return now < (revalidate ? Math.min(entry.until, entry.since + FORCED_INTERVAL) : entry.until)
   }
 
-  add(identity: DocumentIdentity): void {
+  /** Remembers an absence, for `fixed` ms when given. */
+  add(identity: DocumentIdentity, fixed?: number): void {
     const key = identityKey(identity)
     const before = this.#entries.get(key)
-    const lifetime = before === undefined ? FIRST : Math.min(2 * before.lifetime, LONGEST)
+    const lifetime = fixed ?? (before === undefined ? FIRST : Math.min(2 * before.lifetime, LONGEST))
     const now = this.#clock.now()
     this.#entries.set(key, { since: now, until: now + lifetime, lifetime })
   }

@@ -61,7 +61,8 @@ export class Resolver {
   /**
    * The source of a name. Mirrors answer for themselves. An organization's own names are hosted, for ever; another name
    * belongs to the first attached upstream that definitely has it, and stays there. Throws UpstreamUnavailable 503 when
-   * an upstream that must be asked does not answer: asking the next instead would be an attack window.
+   * an upstream that must be asked does not answer: asking the next instead would be an attack window. Upstreams that
+   * the doer may not read are passed over; what then answers is for him alone, and binds nothing.
    */
   async resolve(doer: Doer, owner: Owner, type: string, name: string): Promise<Resolution> {
     if (owner.kind === 'mirror') return this.#mirror(owner, type)
@@ -73,16 +74,23 @@ export class Resolver {
     if (upstreamId === 0) return HOSTED
     const candidates = attachments.filter(({ accepts }) => accepts(name))
     let offline: Upstream | null = null
+    let isPassedOver = false
     for (const { upstream } of candidates) {
       if (upstreamId !== null && upstream.id !== upstreamId) continue
       // Read anew: the owner in the upstream is as it was at the start.
       const mirror = await this.#parts.accounts.findById(upstream.owner.id)
-      if (mirror === null || (await this.#parts.permissions.accessMode(doer, mirror)) < 1) continue
-      const isPublic = this.#parts.permissions.isPublic(owner) && this.#parts.permissions.isPublic(mirror)
+      if (mirror === null || (await this.#parts.permissions.accessMode(doer, mirror)) < 1) {
+        isPassedOver = true
+        continue
+      }
+      const isPublic =
+        !isPassedOver && this.#parts.permissions.isPublic(owner) && this.#parts.permissions.isPublic(mirror)
       if (upstreamId === upstream.id) return { kind: 'mirror', upstream, isPublic }
       // What an offline upstream does not hold it may have all the same: the name must not go to the next one for ever.
       if (offline !== null) throw cannotSay(offline, name)
       if (await this.#has(upstream, name)) {
+        // Who may read the upstream before this one may be answered by that: this is no answer for everybody.
+        if (isPassedOver) return { kind: 'mirror', upstream, isPublic }
         await this.#bind(owner, type, lowerName, upstream)
         return this.resolve(doer, owner, type, name)
       }

@@ -3,7 +3,7 @@ import type { Accounts } from '../auth/accounts.ts'
 import type { Owner, Visibility } from '../auth/owner.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
-import type { Config } from '../config/config.ts'
+import { type Config, ConfigError } from '../config/config.ts'
 import type { Database } from '../db/connect.ts'
 import { NotFound } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -62,8 +62,12 @@ export class Upstreams {
     parts.notices.subscribe('upstream-mode', (name) => void this.#reread(name))
   }
 
-  /** Brings the rows in line with the files: owner and its visibility, row, and stale validators when the URL changed. */
+  /**
+   * Brings the rows in line with the files: owner and its visibility, row, and stale validators when the URL changed.
+   * Throws ConfigError for an alias that is somebody's name.
+   */
   async declare(settings: readonly UpstreamSettings[], adapters: ReadonlyMap<string, UpstreamAdapter>): Promise<void> {
+    await this.#reserveAliases(settings)
     for (const one of settings) {
       const visibility = visibilityOf(one.owner, settings)
       const owner = await this.#parts.accounts.ensureMirror(one.owner, `Mirror of ${one.url.host}`, visibility)
@@ -175,6 +179,19 @@ export class Upstreams {
     if (upstream === undefined) return
     upstream.mode = mode
     upstream.client.resetHealth()
+  }
+
+  /** An account of that name would answer in place of the mirror. */
+  async #reserveAliases(settings: readonly UpstreamSettings[]): Promise<void> {
+    const { accounts } = this.#parts
+    accounts.reserve(settings.flatMap(({ aliases }) => aliases))
+    for (const { name, owner, aliases } of settings) {
+      for (const alias of aliases) {
+        const holder = await accounts.find(alias)
+        if (holder === null || holder.lowerName === owner.toLowerCase()) continue
+        throw new ConfigError(`${name}.yaml: aliases: ${alias} is the name of another account (${holder.kind})`)
+      }
+    }
   }
 
   async #declareRow(settings: UpstreamSettings, owner: Owner): Promise<{ id: number; mode: UpstreamMode }> {

@@ -87,6 +87,45 @@ describe.each(testDialects)('removal on %s', (dialect) => {
     expect(asked).toEqual(['1', '2'])
   })
 
+  test.runIf(dialect === 'mysql')('of a version waits for uploads that change what goes along', async () => {
+    let asked = false
+    const rules: PackageRules = {
+      versionsRemovedWith: async (_db, { packageId }, transaction) => {
+        asked = true
+        const { models } = registry.parts
+        return models.packageVersion.findAll({ where: { packageId, version: '1a' }, raw: true, transaction })
+      },
+    }
+    await registry.close()
+    registry = await Registry.open(dialect, { rules: new Map([['generic', rules]]) })
+    alice = await registry.owner('alice')
+    const one = await publish('tool', '1', 'f')
+    await publish('tool', '1a', 'f')
+    const { db, models } = registry.parts
+    const { version } = one
+    let removal: Promise<boolean> | undefined
+    await registry.packages.createPackageOrAddFileToExisting(
+      info(alice, 'tool', '2'),
+      await registry.file('f', 'two'),
+      async ({ transaction }) => {
+        const where = { packageId: version.packageId, version: '1a' }
+        await models.packageVersion.update({ version: '2a', lowerVersion: '2a' }, { where, transaction })
+        removal ??= registry.packages.removal.removePackageVersion({ owner: alice, ...one }, alice)
+        const isWaiting = async () => {
+          const [rows] = await db.sequelize.query(
+            `SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'`,
+          )
+          return rows.length > 0
+        }
+        while (!asked && !(await isWaiting())) await new Promise((resolve) => setTimeout(resolve, 10))
+        expect(asked).toBe(false)
+      },
+    )
+    expect(await removal).toBe(true)
+    const left = await models.packageVersion.findAll({ order: ['version'], raw: true })
+    expect(left.map((row) => row.version)).toEqual(['2', '2a'])
+  })
+
   test('of a package takes all versions, internal ones too', async () => {
     const one = await publish('tool', '1', 'f')
     const two = await publish('tool', '2', 'f')

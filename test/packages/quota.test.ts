@@ -98,6 +98,37 @@ describe.each(testDialects)('quotas on %s', (dialect) => {
     expect((await quota.room(admin, alice, 'npm')).limit).toBe(Number.POSITIVE_INFINITY)
   })
 
+  test('count what unfinished uploads have received, but not twice', async () => {
+    registry = await Registry.open(dialect, { limits: { limitTotalOwnerSize: 10 } })
+    const [alice, bob] = [await registry.owner('alice'), await registry.owner('bob')]
+    const { quota, uploads } = registry.packages
+    await publish(alice, 'a', '1234')
+    const session = await uploads.open({ userId: bob.id, ownerId: alice.id, name: 'app' })
+    const entry = await registry.content('123')
+    await uploads.append(session, entry).finally(() => entry.discard())
+    expect((await quota.room(alice, alice, 'container')).limit).toBe(3)
+    expect((await quota.room(alice, alice, 'container', 3)).limit).toBe(6)
+    expect((await quota.room(bob, bob, 'container')).limit).toBe(10)
+    await publish(alice, 'b', '123456')
+  })
+
+  test('limit how many uploads of an owner are unfinished', async () => {
+    registry = await Registry.open(dialect)
+    const [alice, admin] = [await registry.owner('alice'), await registry.owner('admin', 'user', true)]
+    const { quota } = registry.packages
+    const session = (number: number) => ({
+      ...{ id: String(number).padStart(36, '0'), userId: alice.id, ownerId: alice.id, name: 'app' },
+      ...{ size: 0, parts: '[]', createdAt: 0, updatedAt: 0 },
+    })
+    const { packageBlobUpload } = registry.parts.models
+    await packageBlobUpload.bulkCreate(Array.from({ length: 999 }, (_, number) => session(number)))
+    await quota.checkUploads(alice, alice)
+    await packageBlobUpload.create(session(999))
+    await expectRefused(quota.checkUploads(alice, alice), 'there are 1000 unfinished uploads: end or cancel some')
+    await quota.checkUploads(admin, alice)
+    await quota.checkUploads(alice, admin)
+  })
+
   test('exempt site admins who upload, not owners who are site admins', async () => {
     const limits = { limitTotalOwnerCount: 0, limitTotalOwnerSize: 0, limits: { generic: 0 } }
     registry = await Registry.open(dialect, { limits })

@@ -48,6 +48,26 @@ describe.each(testDialects)('upload sessions on %s', (dialect) => {
   const rows = () => registry.parts.models.packageBlobUpload.count()
   const folders = () => registry.parts.uploadParts.list()
 
+  test.runIf(dialect === 'sqlite')('wait for their turn to write', async () => {
+    const { db } = registry.parts
+    const [kept, cancelled] = [await uploads.open(binding), await uploads.open(binding)]
+    const entry = await registry.content('x')
+    const works = await db.inTransaction(async () => {
+      const started = [uploads.open(binding), uploads.append(kept, entry), uploads.cancel(cancelled)]
+      const folder = registry.parts.uploadParts
+      while (!(await folder.list()).includes(kept.id)) await db.check()
+      const checks = 20
+      const asked = db.queries
+      for (let check = 0; check < checks; check += 1) await db.check()
+      expect(db.queries - asked).toBe(checks)
+      return started
+    })
+    await Promise.all(works)
+    await entry.discard()
+    expect((await uploads.get(kept.id, binding)).size).toBe(1)
+    expect(await rows()).toBe(2)
+  })
+
   test('gather bytes in order, also from a second process', async () => {
     const other = registry.replica()
     const opened = await uploads.open(binding)
@@ -215,14 +235,14 @@ describe.each(testDialects)('upload sessions on %s', (dialect) => {
 
   test('have what they were given although the database did not say so', async () => {
     const session = await uploads.open(binding)
-    const { packageBlobUpload } = registry.parts.models
-    const update = packageBlobUpload.update
-    packageBlobUpload.update = (async (...parameters: Parameters<typeof update>) => {
-      await update.apply(packageBlobUpload, parameters)
+    const { db } = registry.parts
+    const transact = db.inTransaction
+    db.inTransaction = async (work) => {
+      await transact.call(db, work)
       throw new Error('the connection is gone')
-    }) as never
+    }
     await expect(append(session, 'bytes')).rejects.toThrow('the connection is gone')
-    packageBlobUpload.update = update
+    db.inTransaction = transact
     expect((await contentOf(await uploads.get(session.id, binding))).toString()).toBe('bytes')
   })
 

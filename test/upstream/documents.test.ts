@@ -329,6 +329,57 @@ describe('an upstream that denies by other statuses than 404', () => {
     expect((await get()).detail).toBeUndefined()
   })
 
+  test('keeps no more alive than a failing one: what is held is absent when the last confirmation is too old', async () => {
+    allow()
+    await get()
+    await engine.settle()
+    deny(403)
+    for (let day = 1; day <= 6; day += 1) {
+      engine.clock.advance(DAY)
+      expect(await get()).toMatchObject({ text: 'one', detail: 'GONE' })
+      await engine.settle()
+    }
+    engine.clock.advance(2 * DAY)
+    await expect(get()).rejects.toThrow(NotFound)
+    allow()
+    engine.clock.advance(6 * MINUTE)
+    expect((await get()).detail).toBeUndefined()
+  })
+
+  test('is not asked again within the fresh time, whether what is held is still served or not', async () => {
+    const tag = { ...plain, times: { fresh: MINUTE, staleWhileRevalidate: 0, staleWait: 10 * SECOND } }
+    allow()
+    await get(tag)
+    await engine.settle()
+    deny(403)
+    const seen = () => fake.count(PATH)
+    for (const outcome of ['GONE', 'not-found']) {
+      engine.clock.advance(5 * DAY)
+      const ask = (revalidate = false) =>
+        get(tag, revalidate).then(
+          ({ detail }) => detail,
+          ({ kind }: NotFound) => kind,
+        )
+      expect(await ask()).toBe(outcome)
+      await engine.settle()
+      const before = seen()
+      engine.clock.advance(MINUTE - SECOND)
+      expect(await ask()).toBe(outcome)
+      expect(seen()).toBe(before)
+      expect(await ask(true)).toBe(outcome)
+      await engine.settle()
+      const forced = seen()
+      expect(forced).toBeGreaterThan(before)
+      engine.clock.advance(MINUTE + SECOND)
+      expect(await ask()).toBe(outcome)
+      await engine.settle()
+      expect(seen()).toBeGreaterThan(forced)
+    }
+    await engine.services.upstream.invalidate('probe')
+    allow()
+    expect(await get(tag)).toMatchObject({ text: 'one', hit: false })
+  })
+
   test('elsewhere denies nothing: it may be a place that we were sent to without a token', async () => {
     const cdn = await FakeUpstream.start()
     cdn.fallback = { status: 403 }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { ConfigError } from '../../src/config/config.ts'
 import { TestApp, type TestAppOptions } from '../support/test-app.ts'
 
 const started: TestApp[] = []
@@ -60,5 +61,32 @@ describe('a mirror', () => {
     expect(await again(npm({ auth: AUTH }), secrets)).toBe('private')
     expect(await again(npm({ auth: AUTH, visibility: 'limited' }), secrets)).toBe('limited')
     expect(await again(npm())).toBe('public')
+  })
+})
+
+describe('an alias of a mirror', () => {
+  const named = npm({ aliases: ['Registry'] })
+
+  test('is a name that neither users nor organizations get, in any case', async () => {
+    const app = await start({ upstreams: { corp: named } })
+    const mallory = await app.createUser('mallory')
+    const organization = await app.api('POST', '/orgs', { username: 'registry' }, mallory)
+    expect([organization.statusCode, organization.json().message]).toEqual([422, 'name is reserved [name: registry]'])
+    await expect(app.createUser('REGISTRY')).rejects.toThrow('name is reserved')
+    expect((await app.api('POST', '/orgs', { username: 'registry2' }, mallory)).statusCode).toBe(201)
+  })
+
+  test('that somebody has as a name stops the start; its own name may be among them', async () => {
+    const app = await start({})
+    await app.createOrganization('registry')
+    const { dataDir } = app
+    const databaseUrl = app.services.config.database.url
+    const again = (file: object) => start({ upstreams: { corp: file }, dataDir, databaseUrl })
+    const error = await again(named).catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(ConfigError)
+    expect(String(error)).toContain('corp.yaml: aliases: registry is the name of another account (organization)')
+    await app.api('DELETE', '/orgs/registry')
+    await again(named)
+    await again({ ...named, aliases: ['Registry', 'corp'] })
   })
 })

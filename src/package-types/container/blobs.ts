@@ -15,25 +15,31 @@ const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*$/i
 
 /**
  * A blob of a hosted repository: one that a manifest names, or that was uploaded or mounted there. NotFound('blob'),
- * also when the blob store has lost it, so that clients send it again. Warm, it runs no SQL.
+ * also when the blob store has lost it, so that clients send it again; of a GET that shows when it opens the source.
+ * Warm, it runs no SQL.
  */
-export async function findBlob(services: Services, owner: Owner, name: string, digest: Digest): Promise<ContentAnswer> {
+export async function findBlob(
+  services: Services,
+  owner: Owner,
+  name: string,
+  digest: Digest,
+  method: 'GET' | 'HEAD',
+): Promise<ContentAnswer> {
   const { packages, permissions, db } = services
-  const missing = new NotFound('blob', formatDigest(digest))
+  const key = formatDigest(digest)
   const repository = { ownerId: owner.id, type: CONTAINER, name }
-  const blob = await packages.lookup.remember(repository, 'blob', [formatDigest(digest)], async () => {
+  const blob = await packages.lookup.remember(repository, 'blob', [key], async () => {
     const found = await findRepositoryBlob(db, repository, digest)
-    if (found === null) throw missing
+    if (found === null) throw new NotFound('blob', key)
     return found
   })
   const open = async () => {
     const source = await packages.blobs.open(blob.sha256)
     if (source?.size === blob.size) return source
     source?.close()
-    throw missing
+    throw new NotFound('blob', key)
   }
-  const held = await open()
-  held.close()
+  if (method === 'HEAD') (await open()).close()
   return {
     digest,
     mediaType: blob.mediaType !== null && MEDIA_TYPE.test(blob.mediaType) ? blob.mediaType : OCTET_STREAM,

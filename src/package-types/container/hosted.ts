@@ -9,11 +9,11 @@ import { findManifest } from './manifest-queries.ts'
 import { CONTAINER } from './names.ts'
 import { formatDigest, type Reference, requireDigest } from './path.ts'
 import { toReferrer } from './referrers.ts'
-import type { ContainerSource, ContentAnswer, NamePage, Page, Referrers } from './source.ts'
+import type { ContainerSource, ContentAnswer, NamePage, Page, ReferrerDescriptor, Referrers } from './source.ts'
 
 /** Tags on one page. */
 const MAX_TAGS = 10_000
-/** Characters of metadata on one page of referrers: clients read no index of more than 4 MiB. */
+/** Bytes of manifests on one page of referrers: clients read no index of more than 4 MiB. */
 const MAX_REFERRERS = 3 * 1024 * 1024
 
 /** The images that an owner has pushed here. A warm manifest or blob runs no SQL. */
@@ -56,8 +56,8 @@ export class HostedImages implements ContainerSource {
     }
   }
 
-  blob(name: string, digest: Digest): Promise<ContentAnswer> {
-    return findBlob(this.#services, this.#owner, name, digest)
+  blob(name: string, digest: Digest, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
+    return findBlob(this.#services, this.#owner, name, digest, method)
   }
 
   async tags(name: string, { n, last }: Page): Promise<NamePage> {
@@ -71,7 +71,10 @@ export class HostedImages implements ContainerSource {
     const { db } = this.#services
     const digest = formatDigest(subject)
     const { rows, hasMore } = await readReferrers(db, this.#repository(name), digest, last, MAX_REFERRERS)
-    return { manifests: rows.map(toReferrer), hasMore, ...this.#listed }
+    const manifests: ReferrerDescriptor[] = []
+    // One after the other: some are read from the store.
+    for (const row of rows) manifests.push(await toReferrer(this.#services.packages.blobs, row))
+    return { manifests, hasMore, ...this.#listed }
   }
 
   async #requireRepository(name: string): Promise<void> {

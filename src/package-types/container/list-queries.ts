@@ -12,6 +12,8 @@ export interface ReferrerRow {
   readonly digest: string
   /** Bytes. */
   readonly size: number
+  /** Of its bytes. */
+  readonly sha256: string
   readonly metadataJson: string
 }
 
@@ -35,7 +37,7 @@ export async function readTags(
 
 /**
  * Manifests whose subject is this digest, in the order of their filing, all after the manifest `last` (null: from the
- * first), until their metadata take more than `maxLength` characters; at least one.
+ * first), until they take more than `maxLength` bytes, either they or their metadata; at least one.
  */
 export async function readReferrers(
   db: Database,
@@ -44,8 +46,8 @@ export async function readReferrers(
   last: string | null,
   maxLength: number,
 ): Promise<{ rows: ReferrerRow[]; hasMore: boolean }> {
-  const all = await db.sequelize.query<{ id: number; digest: string; size: number; length: number }>(
-    `SELECT v.id AS id, v.version AS digest, b.size AS size, LENGTH(v.metadata_json) AS length FROM package p
+  const all = await db.sequelize.query<{ id: number; digest: string; size: number; sha256: string; length: number }>(
+    `SELECT v.id AS id, v.version AS digest, b.size AS size, b.hash_sha256 AS sha256, LENGTH(v.metadata_json) AS length FROM package p
      JOIN package_version v ON v.package_id = p.id AND v.is_internal = 0 AND ${IS_DIGEST}
      JOIN package_property s ON s.ref_type = 0 AND s.ref_id = v.id AND s.name = '${property.subject}' AND s.value = $3
      JOIN package_file f ON f.version_id = v.id AND ${IS_LEAD}
@@ -56,7 +58,7 @@ export async function readReferrers(
   const rest = last === null ? all : all.slice(all.findIndex(({ digest }) => digest === last) + 1)
   let length = 0
   const page = rest.filter((row, index) => {
-    length += Number(row.length)
+    length += Math.max(Number(row.length), Number(row.size))
     return index === 0 || length <= maxLength
   })
   const metadata = new Map<number, string>()
@@ -67,10 +69,11 @@ export async function readReferrers(
     )
     for (const { id, json } of rows) metadata.set(Number(id), json)
   }
-  const rows = page.map(({ id, digest, size }) => ({
+  const rows = page.map(({ id, digest, size, sha256 }) => ({
     versionId: Number(id),
     digest,
     size: Number(size),
+    sha256,
     metadataJson: metadata.get(Number(id)) ?? 'null',
   }))
   return { rows, hasMore: page.length < rest.length }

@@ -1,5 +1,6 @@
 import { QueryTypes, type Transaction } from 'sequelize'
 import type { Database } from '../../db/connect.ts'
+import { refType } from '../../packages/package-descriptor.ts'
 import type { BlobRow, PackageRow, VersionRow } from '../../packages/package-info.ts'
 import { blobTable, packageTable, type Raw, versionTable } from '../../packages/rows.ts'
 import type { Digest } from '../../storage/digest.ts'
@@ -23,7 +24,6 @@ export interface ManifestRow {
   readonly filedAt: number
 }
 
-const FILE = 1
 /** Rows and digests per statement. */
 const BATCH = 500
 
@@ -49,8 +49,8 @@ export async function findManifest(
   const rows = await db.sequelize.query<Raw>(
     `SELECT v.id AS version_id, v.version AS reference, m.value AS media_type, d.value AS digest,
        f.created_at AS filed_at, ${blobTable.columns} ${LEADS}
-     LEFT JOIN package_property m ON m.ref_type = ${FILE} AND m.ref_id = f.id AND m.name = '${property.mediaType}'
-     LEFT JOIN package_property d ON d.ref_type = ${FILE} AND d.ref_id = f.id AND d.name = '${property.digest}'
+     LEFT JOIN package_property m ON m.ref_type = ${refType.file} AND m.ref_id = f.id AND m.name = '${property.mediaType}'
+     LEFT JOIN package_property d ON d.ref_type = ${refType.file} AND d.ref_id = f.id AND d.name = '${property.digest}'
      WHERE ${OF_REPOSITORY} AND ${condition} ORDER BY v.id, m.id, d.id`,
     { type: QueryTypes.SELECT, bind: [ownerId, name, value], transaction },
   )

@@ -6,7 +6,7 @@ import type { PushTarget } from './blobs.ts'
 import { findContents, readConfigOf, sizesOfChildren } from './manifest-contents.ts'
 import { distinct, type ManifestDocument, parseManifest } from './manifest-document.ts'
 import { findManifest, findVersion } from './manifest-queries.ts'
-import { metadataOfManifest } from './metadata.ts'
+import { metadataOfManifest, metadataOfTag } from './metadata.ts'
 import { CONTAINER, MANIFEST_FILE, property } from './names.ts'
 import { formatDigest, type Reference } from './path.ts'
 import { fileBlobs, fileTag, removeUploads } from './queries.ts'
@@ -110,7 +110,7 @@ async function fileManifest(
     const named = blobs.map(({ descriptor, blob: { id } }) => ({ ...descriptor, blobId: id }))
     await fileBlobs(writing, version.id, named)
     const target = { packageId: row.id, creatorId: doer?.id ?? 0, blobId: blob.id, digest }
-    const tagged = { ...target, mediaType: document.mediaType, metadata: { ...metadata, is_tagged: true } }
+    const tagged = { ...target, mediaType: document.mediaType, metadata: metadataOfTag(metadata) }
     moved = []
     for (const tag of tags) {
       const filed = await fileTag(writing, tag, tagged, () => packages.quota.checkCount(doer, owner, transaction))

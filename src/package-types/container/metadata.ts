@@ -4,7 +4,7 @@ import { kindOfConfig } from './media-types.ts'
 /** Bytes of a config that is read; what is larger is stored and served, but tells nothing. */
 export const MAX_CONFIG = 8 * 1024 * 1024
 /** Characters of JSON that labels, history, children and annotations may each take: every list shows them. */
-const MAX_PART = 256 * 1024
+export const MAX_PART = 256 * 1024
 const MAX_TEXT = 4096
 
 const DEFAULT_PLATFORM = 'linux/amd64'
@@ -42,6 +42,7 @@ export interface ImageMetadata extends ConfigFacts {
   readonly size: number
   readonly media_type: string
   readonly artifact_type?: string
+  /** Absent also when they are too large to be listed. */
   readonly annotations?: Readonly<Record<string, string>>
 }
 
@@ -66,8 +67,6 @@ export function metadataOfManifest(
   }))
   const parts = distinct([...(document.config === null ? [] : [document.config]), ...document.layers])
   const all = [...parts, ...new Map(children.map((child) => [child.digest, child])).values()]
-  // Referrers are listed with all annotations, whatever they take.
-  const shown = document.subject === null ? bounded(annotations) : annotations
   return {
     type: 'oci',
     ...config,
@@ -76,8 +75,13 @@ export function metadataOfManifest(
     size: all.reduce((sum, part) => sum + part.size, size),
     media_type: mediaType,
     ...(artifactType === null ? {} : { artifact_type: artifactType }),
-    ...filled({ annotations: shown ?? {} }),
+    ...filled({ annotations: bounded(annotations) ?? {} }),
   }
+}
+
+/** The metadata of a tag of the manifest: there may be many, so they leave the annotations to it. */
+export function metadataOfTag(metadata: object | null): object {
+  return { ...metadata, annotations: undefined, is_tagged: true }
 }
 
 /**

@@ -4,8 +4,6 @@ import type { Descriptor } from './manifest-document.ts'
 /** What is known of a mirrored manifest once its bytes were seen. */
 export interface ManifestFacts {
   readonly mediaType: string
-  /** Bytes. */
-  readonly size: number
   /** Null for an index. */
   readonly config: Descriptor | null
 }

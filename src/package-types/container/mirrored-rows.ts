@@ -1,16 +1,15 @@
-import type { AlsoInTransaction, Property } from '../../packages/package-info.ts'
+import { lockPackage, lockVersion } from '../../packages/locks.ts'
+import type { AlsoInTransaction, FileRecord, Property } from '../../packages/package-info.ts'
 import type { Services } from '../../services.ts'
 import type { SpoolEntry } from '../../storage/spool-entry.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { readAll } from './bytes.ts'
 import { blobsOf, MAX_MANIFEST, type ManifestDocument, parseManifest } from './manifest-document.ts'
-import { findManifest, findVersion } from './manifest-queries.ts'
 import { isManifestType, mediaTypeOf, OCI_INDEX, OCI_MANIFEST } from './media-types.ts'
-import { type ConfigFacts, MAX_CONFIG, metadataOfManifest, readImageConfig } from './metadata.ts'
+import { type ConfigFacts, MAX_CONFIG, metadataOfManifest, metadataOfTag, readImageConfig } from './metadata.ts'
 import type { ManifestFacts, MirrorMemory, NamedBy } from './mirror-memory.ts'
 import { addConfigFacts, findManifestNaming } from './mirror-queries.ts'
 import { CONTAINER, MANIFEST_FILE, property, UPLOADS } from './names.ts'
-import { requireDigest } from './path.ts'
 import { fileTag } from './queries.ts'
 
 /** The rows of one upstream's images, and what is remembered of them (pull-through.md §1.3). */
@@ -33,7 +32,7 @@ export class MirroredRows {
   /** Remembers what a manifest's verified bytes say, above all which blobs its repository may show. */
   learn(name: string, digest: string, bytes: Buffer): ManifestFacts {
     const document = read(bytes)
-    const facts = { mediaType: typeOf(bytes), size: bytes.length, config: document?.config ?? null }
+    const facts = { mediaType: typeOf(bytes), config: document?.config ?? null }
     this.#memory.facts.set(this.#key(name, digest), facts)
     if (document === null) return facts
     for (const { digest: blob, size } of blobsOf(document)) {
@@ -54,8 +53,7 @@ export class MirroredRows {
 
   /** The digest that the row of a tag names; null when nobody has pulled the tag yet. */
   async findTagged(name: string, tag: string): Promise<string | null> {
-    const { owner } = this.#upstream
-    const record = await this.#services.packages.lookup.findFile(owner.id, CONTAINER, name, tag, MANIFEST_FILE)
+    const record = await this.#findManifest(name, tag)
     return record === null ? null : `sha256:${record.blob.hashSha256}`
   }
 
@@ -86,13 +84,14 @@ export class MirroredRows {
     const info = { owner: this.#upstream.owner, type: CONTAINER, name }
     const filename = digest.replace(':', '_')
     const properties = [...upstreamProperties, { name: property.digest, value: digest }]
-    if (manifest === null) {
+    // The version must be there with all that the manifest says before anything is added to it.
+    if (manifest !== null) await this.#memory.filing.get(this.#key(name, manifest))?.catch(() => {})
+    // It is not if it could not be stored, or was purged after the client got it.
+    if (manifest === null || (await this.#findManifest(name, manifest)) === null) {
       const version = { ...info, version: UPLOADS, isInternal: true }
       await packages.addCachedFile(version, { filename, content, isLead: false, overwrite: true, properties }, also)
       return
     }
-    // The version must be there with all that the manifest says before anything is added to it.
-    await this.#memory.filing.get(this.#key(name, manifest))?.catch(() => {})
     const facts = await this.#readConfig(name, digest, manifest, content)
     await packages.addCachedFile(
       { ...info, version: manifest },
@@ -152,23 +151,28 @@ export class MirroredRows {
   async #fileTag(name: string, tag: string, digest: string): Promise<void> {
     await this.#memory.filing.get(this.#key(name, digest))?.catch(() => {})
     const { db, models, clock, packages } = this.#services
-    const reference = { digest: requireDigest(digest) }
-    const repository = { ownerId: this.#upstream.owner.id, name }
-    const found = await findVersion(db, repository, reference)
-    const manifest = await findManifest(db, repository, reference)
+    const held = await this.#findManifest(name, digest)
+    const mediaType = this.factsOf(name, digest)?.mediaType
     // A manifest that could not be stored is served all the same; its tag is listed when it is.
-    if (found === null || manifest === null) return
-    const metadata = { ...(JSON.parse(found.version.metadataJson) as object | null), is_tagged: true }
-    const target = { packageId: found.package.id, creatorId: 0, blobId: manifest.blob.id, metadata }
-    const { removedFileId } = await db.inTransaction((transaction) =>
-      fileTag({ db, models, transaction, now: clock.now() }, tag, {
-        ...target,
-        digest,
-        mediaType: manifest.mediaType,
-      }),
-    )
-    packages.lookup.forget(found.package)
-    if (removedFileId !== null) packages.events.emit({ action: 'file-removed', fileId: removedFileId })
+    if (held === null || mediaType === undefined) return
+    const filed = await db.inTransaction(async (transaction) => {
+      // Purged meanwhile.
+      if (!(await lockPackage(db, held.package, transaction))) return null
+      if (!(await lockVersion(db, held.version, transaction))) return null
+      const { metadataJson } = (await models.packageVersion.findByPk(held.version.id, { raw: true, transaction }))!
+      const metadata = metadataOfTag(JSON.parse(metadataJson) as object | null)
+      const target = { packageId: held.package.id, creatorId: 0, blobId: held.blob.id, digest, mediaType, metadata }
+      return fileTag({ db, models, transaction, now: clock.now() }, tag, target)
+    })
+    if (filed === null) return
+    packages.lookup.forget(held.package)
+    if (filed.removedFileId !== null) packages.events.emit({ action: 'file-removed', fileId: filed.removedFileId })
+  }
+
+  /** The file of a tag's or a digest's manifest; null when it is not held. */
+  #findManifest(name: string, reference: string): Promise<FileRecord | null> {
+    const { owner } = this.#upstream
+    return this.#services.packages.lookup.findFile(owner.id, CONTAINER, name, reference, MANIFEST_FILE)
   }
 
   /** What a blob tells if it is the config of the manifest; null otherwise. */

@@ -148,7 +148,7 @@ export class MirroredImages implements ContainerSource {
     const opened = await this.#open('manifest', {
       key: `${name}@${key}`,
       method,
-      locate: async () => ({ url: `v2/${name}/manifests/${key}`, digest, accept: acceptedManifests }),
+      locate: async () => ({ url: `v2/${name}/manifests/${key}`, digest, accept: acceptedManifests, use: 'document' }),
       file: (content, properties, also) => this.#rows.fileManifest(name, key, content, properties, also),
     })
     if (method === 'HEAD' && !opened.status.hit) return this.#answer(opened, digest, opened.contentType ?? '')

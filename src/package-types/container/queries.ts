@@ -1,6 +1,7 @@
 import { QueryTypes, type Transaction } from 'sequelize'
 import type { Database } from '../../db/connect.ts'
 import type { Models } from '../../models/index.ts'
+import { refType } from '../../packages/package-descriptor.ts'
 import type { VersionRow } from '../../packages/package-info.ts'
 import { fileTable, type Raw, versionTable } from '../../packages/rows.ts'
 import { batches, IS_DIGEST, IS_LEAD } from './manifest-queries.ts'
@@ -42,9 +43,6 @@ export interface FiledTag {
   readonly changed: boolean
   readonly removedFileId: number | null
 }
-
-const VERSION = 0
-const FILE = 1
 
 /** Files blobs under a manifest's version, those that are not there yet. */
 export async function fileBlobs(writing: Writing, versionId: number, blobs: readonly NamedBlob[]): Promise<void> {
@@ -98,7 +96,7 @@ async function insertTag(writing: Writing, tag: string, target: TagTarget): Prom
   const names = { packageId, version: tag, lowerVersion: tag, isInternal: false }
   const fresh = { creatorId, createdAt, metadataJson, downloadCount: 0, lastDownloadedAt: 0 }
   const { id } = await versionTable.insert(db.sequelize, { ...names, ...fresh }, transaction)
-  const tagged = { refType: VERSION, refId: id, name: property.tagged, value: '' } as const
+  const tagged = { refType: refType.version, refId: id, name: property.tagged, value: '' } as const
   await models.packageProperty.create(tagged, { transaction })
   return id
 }
@@ -167,8 +165,8 @@ async function readTag({ db, transaction }: Writing, packageId: number, tag: str
     `SELECT v.id AS versionId, f.id AS fileId, f.blob_id AS blobId, d.value AS digest, m.value AS mediaType
      FROM package_version v
      LEFT JOIN package_file f ON f.version_id = v.id AND ${IS_LEAD}
-     LEFT JOIN package_property m ON m.ref_type = ${FILE} AND m.ref_id = f.id AND m.name = '${property.mediaType}'
-     LEFT JOIN package_property d ON d.ref_type = ${FILE} AND d.ref_id = f.id AND d.name = '${property.digest}'
+     LEFT JOIN package_property m ON m.ref_type = ${refType.file} AND m.ref_id = f.id AND m.name = '${property.mediaType}'
+     LEFT JOIN package_property d ON d.ref_type = ${refType.file} AND d.ref_id = f.id AND d.name = '${property.digest}'
      WHERE v.package_id = $1 AND v.lower_version = $2${db.dialect === 'sqlite' ? '' : ' FOR UPDATE'}`,
     { type: QueryTypes.SELECT, bind: [packageId, tag], transaction },
   )
@@ -177,13 +175,13 @@ async function readTag({ db, transaction }: Writing, packageId: number, tag: str
 
 async function deleteFiles({ models, transaction }: Writing, ids: number[]): Promise<void> {
   if (ids.length === 0) return
-  await models.packageProperty.destroy({ where: { refType: FILE, refId: ids }, transaction })
+  await models.packageProperty.destroy({ where: { refType: refType.file, refId: ids }, transaction })
   await models.packageFile.destroy({ where: { id: ids }, transaction })
 }
 
 function propertiesOf(fileId: number, digest: string, mediaType: string) {
   return [
-    { refType: FILE, refId: fileId, name: property.digest, value: digest },
-    { refType: FILE, refId: fileId, name: property.mediaType, value: mediaType },
+    { refType: refType.file, refId: fileId, name: property.digest, value: digest },
+    { refType: refType.file, refId: fileId, name: property.mediaType, value: mediaType },
   ] as const
 }

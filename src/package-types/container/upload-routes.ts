@@ -30,7 +30,10 @@ export async function startUpload(call: Call<'uploads'>): Promise<FastifyReply> 
   if (mounted !== null && (from === undefined || typeof from === 'string')) {
     if (await mountBlob(services, request.doer, targetOf(call), mounted, from || null)) return created(call, mounted)
   }
-  if (digest === undefined) return accepted(call, await services.packages.uploads.open(bindingOf(call)))
+  if (digest === undefined) {
+    await services.packages.quota.checkUploads(request.doer.user, call.owner)
+    return accepted(call, await services.packages.uploads.open(bindingOf(call)))
+  }
   const promised = requireOne(digest)
   const chunk = readChunk(request.headers)
   checkOrder(chunk, 0)
@@ -114,7 +117,7 @@ function requireOne(digest: string | string[] | undefined): Digest {
 /** The body of a request for an upload with `received` bytes; what is over a quota is refused as early as it is known. */
 async function receive({ request, owner }: UploadCall, chunk: Chunk, received: number) {
   const { spool, quota } = request.server.services.packages
-  const { limit, limitMessage } = await quota.room(request.doer.user, owner, CONTAINER)
+  const { limit, limitMessage } = await quota.room(request.doer.user, owner, CONTAINER, received)
   if (received + (chunk.length ?? 0) > limit) throw new QuotaExceeded(limitMessage)
   try {
     return await spool.receiveSome(rawBody(request), { limit: limit - received, limitMessage })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseManifest } from '../../../src/package-types/container/manifest-document.ts'
-import { metadataOfManifest, readImageConfig } from '../../../src/package-types/container/metadata.ts'
+import { metadataOfManifest, metadataOfTag, readImageConfig } from '../../../src/package-types/container/metadata.ts'
 import { buildArtifact, buildBlob, buildImage, buildIndex, types } from '../../support/builders/image.ts'
 
 const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json'
@@ -168,7 +168,7 @@ describe('the metadata of a manifest', () => {
     })
   })
 
-  test('keeps annotations, all of them where referrers have to show them', () => {
+  test('keeps annotations that are not too large, and none for a tag', () => {
     const few = { a: 'b' }
     const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [String(index), 'x'.repeat(1_000)]))
     const subject = buildBlob('subject', types.manifest)
@@ -178,6 +178,9 @@ describe('the metadata of a manifest', () => {
     }
     expect(annotationsOf(few, false)).toEqual(few)
     expect(annotationsOf(many, false)).toBeUndefined()
-    expect(annotationsOf(many, true)).toEqual(many)
+    expect(annotationsOf(few, true)).toEqual(few)
+    expect(annotationsOf(many, true)).toBeUndefined()
+    const tagged = metadataOfTag({ size: 1, is_tagged: false, annotations: few })
+    expect(JSON.parse(JSON.stringify(tagged))).toEqual({ size: 1, is_tagged: true })
   })
 })

@@ -174,6 +174,26 @@ describe('a pull', () => {
     expect(registry.cdn.count(`/v2/library/alpine/blobs/${layer.digest}`)).toBe(1)
     expect(registry.upstream.count('/token')).toBe(1)
   })
+
+  test('gets its manifests while long layers fill the connections that artifacts have', async () => {
+    registry.behaviour.redirects = false
+    const environment = { ENTREPOT_MIRRORS_CONNECTIONS: '4', ENTREPOT_MIRRORS_ARTIFACT_TIMEOUT: '2s' }
+    const app = await start({ environment })
+    const url = await app.listen()
+    const gate = createGate()
+    const layers = await Promise.all(
+      [1, 2, 3].map((content) => {
+        const harm = { pauseAt: 1_500_000, resume: gate.opened }
+        const { digest } = registry.addBlob('library/long', Buffer.alloc(2_000_000, content), harm)
+        return fetch(`${url}/v2/docker.io/library/long/blobs/${digest}`)
+      }),
+    )
+    const { manifest } = registry.addImage('library/alpine', '3.20')
+    const answer = await get(image('manifests/3.20'), {}, app)
+    gate.open()
+    await Promise.all(layers.map((layer) => layer.arrayBuffer()))
+    expect([answer.statusCode, digestOf(answer.rawPayload)]).toEqual([200, manifest.digest])
+  })
 })
 
 describe('a tag', () => {

@@ -138,6 +138,23 @@ test('a deleted referrer is gone from the list at once, and a deleted subject ke
   expect(digests(await referrers(images, subject.digest))).toEqual([other.digest])
 })
 
+test('a referrer is listed with all its annotations, however large', async () => {
+  const images = repository()
+  const subject = await images.pushImage('v1', 'x')
+  const annotations = { pad: 'é'.repeat(1_000_000), note: 'x' }
+  const large = buildArtifact('application/large', { subject, fields: { annotations } })
+  const many = buildIndex(
+    Array.from({ length: 2_000 }, () => ({ child: subject })),
+    { fields: { subject: subject.descriptor } },
+  )
+  for (const manifest of [large, many]) await images.push(manifest.digest, manifest)
+  const size = large.bytes.length
+  expect(await referrers(images, subject.digest)).toEqual([
+    { mediaType: large.mediaType, digest: large.digest, size, artifactType: 'application/large', annotations },
+    { mediaType: many.mediaType, digest: many.digest, size: many.bytes.length },
+  ])
+})
+
 test('a list that is too large for clients comes in pages', async () => {
   const images = repository()
   const subject = await images.pushImage('v1', 'x')

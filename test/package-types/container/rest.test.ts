@@ -94,11 +94,26 @@ test('a chart and an artifact say what they are', async () => {
     ...{ type: 'helm', description: 'A chart.', project_url: 'https://example.org', artifact_type: types.helm },
   })
   const annotations = { note: 'x' }
-  await images.push('sbom', buildArtifact('application/sbom', { subject: amd, fields: { annotations } }))
+  const sbom = buildArtifact('application/sbom', { subject: amd, fields: { annotations } })
+  await images.push('sbom', sbom)
+  expect((await versionOf(sbom.digest)).metadata).toMatchObject({ artifact_type: 'application/sbom', annotations })
   const { metadata } = await versionOf('sbom')
-  expect(metadata).toMatchObject({ artifact_type: 'application/sbom', annotations })
+  expect(metadata).toMatchObject({ artifact_type: 'application/sbom' })
+  expect(metadata).not.toHaveProperty('annotations')
   expect(metadata).not.toHaveProperty('platform')
   for (const tag of ['chart', 'sbom']) await images.delete(tag)
+})
+
+test('a list stays small whatever a manifest says of itself, under however many tags', async () => {
+  const large = new Images(server, 'alice/large', alice)
+  const annotations = { pad: 'x'.repeat(5_000_000) }
+  const artifact = buildArtifact('application/x', { subject: amd, fields: { annotations } })
+  const tags = Array.from({ length: 40 }, (_, number) => `tag=t${number}`).join('&')
+  await large.push(`${artifact.digest}?${tags}`, artifact)
+  const list = await get('/packages/alice/container/large?limit=50')
+  expect(list.json()).toHaveLength(41)
+  expect(list.rawPayload.length).toBeLessThan(100_000)
+  await server.api('DELETE', '/packages/alice/container/large', undefined, alice)
 })
 
 test('versions are found in their own case, and linked in it', async () => {

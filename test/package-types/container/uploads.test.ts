@@ -612,7 +612,9 @@ describe('limits', () => {
     expect(await announce(one, 'PATCH', location, 101)).toBe(403)
     // What fitted when it came may not fit when it is filed.
     const other = new Pusher(limited, 'alice/other', one.authorization)
-    await other.push(Buffer.alloc(200, 2))
+    const url = '/api/packages/alice/generic/tool/1/file'
+    const headers = { authorization: one.authorization! }
+    expect((await limited.inject({ method: 'PUT', url, headers, payload: Buffer.alloc(200, 2) })).statusCode).toBe(201)
     expect((await one.put(location, digestOf(Buffer.alloc(300, 1)))).statusCode).toBe(403)
     expect(await traces()).toEqual({ blobs: 2, spool: [] })
     // What is there already adds nothing.
@@ -620,6 +622,21 @@ describe('limits', () => {
     expect((await other.post(`?mount=${digest}&from=alice/app`)).statusCode).toBe(403)
     expect((await one.send('DELETE', one.urlOf(digest))).statusCode).toBe(202)
     expect((await one.put(location, digestOf(Buffer.alloc(300, 1)))).statusCode).toBe(201)
+    await limited.close()
+  })
+
+  it('of the owner hold for all unfinished uploads together, in bytes and in number', async () => {
+    const { limited, one } = await start({ ENTREPOT_PACKAGES_LIMIT_TOTAL_OWNER_SIZE: '1000' })
+    const [first, second] = [await one.open(), await one.open()]
+    expect((await one.patch(first, Buffer.alloc(900, 1))).statusCode).toBe(202)
+    expect(readError(await one.patch(second, Buffer.alloc(101, 2)))).toMatchObject({ status: 403, code: 'DENIED' })
+    expect((await one.patch(second, Buffer.alloc(100, 2))).statusCode).toBe(202)
+    expect((await one.put(first, digestOf(Buffer.alloc(900, 1)))).statusCode).toBe(201)
+    expect((await one.put(second, digestOf(Buffer.alloc(100, 2)))).statusCode).toBe(201)
+    const opened = await Promise.all(Array.from({ length: 1_000 }, () => one.open()))
+    expect(readError(await one.post())).toMatchObject({ status: 403, code: 'DENIED' })
+    expect((await one.send('DELETE', opened[0]!)).statusCode).toBe(204)
+    expect((await one.post()).statusCode).toBe(202)
     await limited.close()
   })
 

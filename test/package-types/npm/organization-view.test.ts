@@ -13,7 +13,13 @@ beforeEach(async () => {
   first = await FakeNpmRegistry.start()
   second = await FakeNpmRegistry.start()
   const file = (owner: string, url: string) => ({ type: 'npm', owner, url, allowPrivateNetwork: true })
-  server = await TestApp.start({ upstreams: { npmjs: file('npmjs', first.url), other: file('other', second.url) } })
+  server = await TestApp.start({
+    upstreams: {
+      npmjs: file('npmjs', first.url),
+      other: file('other', second.url),
+      closed: { ...file('closed', first.url), visibility: 'private' },
+    },
+  })
   await server.createOrganization('acme')
 })
 afterEach(async () => {
@@ -69,6 +75,19 @@ describe('an organization that attaches an upstream', () => {
     await first.publish({ name: 'left', version: '1.0.0' })
     server.clock.advance(3_600_000)
     expect(Object.keys((await get('/left')).json().versions)).toEqual(['2.0.0'])
+  })
+
+  test('binds no name for who may not read the first upstream, and tells no cache his answer', async () => {
+    await attach([{ upstream: 'closed' }, { upstream: 'other' }])
+    await first.publish({ name: 'left', version: '1.0.0' })
+    await second.publish({ name: 'left', version: '2.0.0' })
+    const stranger = await get('/left')
+    expect(Object.keys(stranger.json().versions)).toEqual(['2.0.0'])
+    expect(stranger.headers['cache-control']).toContain('private')
+    const headers = { authorization: server.admin }
+    const admin = await server.inject({ method: 'GET', url: `${REG}/left`, headers })
+    expect(Object.keys(admin.json().versions)).toEqual(['1.0.0'])
+    expect((await get('/left')).statusCode).toBe(404)
   })
 
   test('does not ask the second upstream while the first does not answer (pull-through.md §14.11)', async () => {
