@@ -41,6 +41,7 @@ export class SpoolEntry {
   #moved = false
   #adopted = false
   #digesting: DigestJob | null = null
+  #sealed: string | null = null
   #digests: Digests | null = null
   #discarded = false
   #holders = 0
@@ -94,7 +95,9 @@ export class SpoolEntry {
    * or rejected with.
    */
   append(chunk: Buffer): Promise<void> | undefined {
-    if (this.#digests !== null || this.#discarded) throw new Error('the spool entry takes no more bytes')
+    if (this.#digests !== null || this.#sealed !== null || this.#discarded) {
+      throw new Error('the spool entry takes no more bytes')
+    }
     this.#throwIfFailed()
     if (this.#written + chunk.length > this.#limit) throw new TooLarge(this.#limitMessage, 'body')
     this.#sha256.update(chunk)
@@ -127,11 +130,11 @@ export class SpoolEntry {
   }
 
   /**
-   * Ends the appending; afterwards `size` and `digests` are known. Nothing is forced to disk. Rejects with
-   * InsufficientStorage when the bytes could not be written.
+   * Ends the appending; the SHA-256, lower-case hex, which is known long before the slower digests of a large entry.
+   * Rejects with InsufficientStorage when the bytes could not be written.
    */
-  async finish(): Promise<void> {
-    if (this.#digests !== null) return
+  async seal(): Promise<string> {
+    if (this.#sealed !== null) return this.#sealed
     if (this.#flushing !== null || this.#location !== null) {
       await this.#flushing
       this.#throwIfFailed()
@@ -139,7 +142,14 @@ export class SpoolEntry {
     }
     this.#throwIfFailed()
     if (this.#discarded) throw new Error('the spool entry was discarded')
-    const sha256 = this.#sha256.digest('hex')
+    this.#sealed ??= this.#sha256.digest('hex')
+    return this.#sealed
+  }
+
+  /** Seals it; afterwards `size` and `digests` are known. Nothing is forced to disk. Rejects as `seal` does. */
+  async finish(): Promise<void> {
+    if (this.#digests !== null) return
+    const sha256 = await this.seal()
     if (this.#digesting === null) this.#digests = { ...slowDigestsOf(this.#gathered.buffers), sha256 }
     else this.#digests = { ...(await this.#digesting.end(this.#written)), sha256 }
     this.#digesting = null

@@ -275,7 +275,7 @@ export class Artifacts {
       expected: location.digest,
       headersTimeout: config.mirrors.artifactTimeout,
       limit: config.mirrors.maxArtifactSize === -1 ? Number.MAX_SAFE_INTEGER : config.mirrors.maxArtifactSize,
-      verify: (entry) => this.#compareWithFirst(upstream, request.key, entry),
+      verify: (sha256) => this.#compareWithFirst(upstream, request.key, sha256),
       commit: async (entry, arrived) => {
         if (purges !== this.#purgesOf(upstream.id)) return
         const filing = this.#commit(upstream, request, cacheKey, entry, arrived)
@@ -288,9 +288,9 @@ export class Artifacts {
   }
 
   /** Trust on first use: what was published once must not change (pull-through.md §5.4). */
-  async #compareWithFirst(upstream: Upstream, key: string, entry: SpoolEntry): Promise<void> {
+  async #compareWithFirst(upstream: Upstream, key: string, sha256: string): Promise<void> {
     const first = await this.#store.firstDigest(upstream.id, key)
-    if (first === null || first === entry.digests.sha256) return
+    if (first === null || first === sha256) return
     throw new UpstreamUnavailable(
       `upstream ${upstream.settings.name} published ${key} again with other bytes; an administrator must look at this`,
       { detail: 'REPUBLISHED' },
@@ -325,6 +325,9 @@ export class Artifacts {
   }
 
   #failed(upstream: Upstream, cacheKey: string, error: Error | null): void {
+    if (error !== null && !(error instanceof UpstreamUnavailable)) {
+      this.#parts.log.error({ err: error, upstream: upstream.settings.name, key: cacheKey }, 'artifact not stored')
+    }
     if (!(error instanceof UpstreamUnavailable) || error.detail === undefined) return
     this.#parts.log.error({ err: error, upstream: upstream.settings.name, key: cacheKey }, 'artifact refused')
     if (!INTEGRITY.has(error.detail)) return

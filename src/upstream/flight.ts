@@ -33,8 +33,8 @@ export interface FlightPlan {
   readonly limit: number
   /** Called with the whole, verified bytes; the flight is over when it resolves. It must not reject. */
   readonly commit: (entry: SpoolEntry, response: ArrivedHeaders) => Promise<void>
-  /** Looks at the whole bytes, whose digest matches, and throws why they must be refused all the same. */
-  readonly verify: (entry: SpoolEntry) => Promise<void>
+  /** Is told the SHA-256 of the whole bytes, whose digest matches, and throws why they must be refused all the same. */
+  readonly verify: (sha256: string) => Promise<void>
 }
 
 interface Opening {
@@ -55,7 +55,8 @@ export class Flight {
   readonly #entry: SpoolEntry
   readonly #abort = new AbortController()
   #size: number | null = null
-  #isVerified = false
+  #verified: string | null = null
+  #commitFailure: Error | null = null
   #failure: Error | null = null
   #isOver = false
   #readers = 0
@@ -74,14 +75,18 @@ export class Flight {
     this.opened = new Promise((resolve, reject) => Object.assign(opening, { resolve, reject }))
     this.opened.catch(() => {})
     this.settled = this.#run(opening as Opening).then(
-      () => this.#failure,
+      () => this.#failure ?? this.#commitFailure,
       (error: Error) => error,
     )
   }
 
   /** Of the verified bytes, lower-case hex; null before that. */
   get sha256(): string | null {
-    return this.#isVerified ? this.#entry.digests.sha256 : null
+    return this.#verified
+  }
+
+  get #isVerified(): boolean {
+    return this.#verified !== null
   }
 
   /** Whether wrong bytes would be noticed: a digest was published, or the bytes are verified already. */
@@ -104,7 +109,7 @@ export class Flight {
     const flight = this
     return {
       get size() {
-        return flight.#isVerified ? flight.#entry.size : flight.#size
+        return flight.#isVerified ? flight.#entry.written : flight.#size
       },
       read: (buffer, position) => this.#read(buffer, position, () => isOpen),
       close: () => {
@@ -152,11 +157,10 @@ export class Flight {
       }
       if (arrived.size === null || arrived.size > VERIFY_FIRST) opening.resolve(arrived)
       await this.#receive(response, arrived)
-      await this.#verify()
-      this.#isVerified = true
-      opening.resolve({ ...arrived, size: this.#entry.size })
+      this.#verified = await this.#verify()
+      opening.resolve({ ...arrived, size: this.#entry.written })
       this.#notify()
-      await this.#plan.commit(this.#entry, arrived)
+      await this.#commit(arrived)
     } catch (error) {
       this.#failure = error instanceof Error ? error : new Error(String(error))
       opening.reject(this.#failure)
@@ -223,23 +227,42 @@ export class Flight {
     throw refusalOf({ ...response, url }, upstreamName)
   }
 
-  async #verify(): Promise<void> {
+  /** The SHA-256 of the bytes, which are what was published. Slower digests are waited for only if they are compared. */
+  async #verify(): Promise<string> {
+    const { expected, upstreamName } = this.#plan
+    const sha256 = await this.#finished(() => this.#entry.seal())
+    if (expected !== null) {
+      if (expected.algorithm !== 'sha256') await this.#finished(() => this.#entry.finish())
+      const actual = expected.algorithm === 'sha256' ? sha256 : this.#entry.digests[expected.algorithm]
+      if (actual !== expected.hex) {
+        throw new UpstreamUnavailable(
+          `upstream ${upstreamName} sent bytes that contradict the published ${expected.algorithm} digest`,
+          { detail: 'BAD_DIGEST', cause: new DigestMismatch(`got ${expected.algorithm} ${actual}`) },
+        )
+      }
+    }
+    await this.#plan.verify(sha256)
+    return sha256
+  }
+
+  async #finished<T>(work: () => Promise<T>): Promise<T> {
     try {
-      await this.#entry.finish()
+      return await work()
     } catch (error) {
       throw error instanceof InsufficientStorage
         ? error
         : new UpstreamUnavailable('the transfer failed', { cause: error })
     }
-    const { expected, upstreamName } = this.#plan
-    if (expected !== null && this.#entry.digests[expected.algorithm] !== expected.hex) {
-      const mismatch = new DigestMismatch(`got ${expected.algorithm} ${this.#entry.digests[expected.algorithm]}`)
-      throw new UpstreamUnavailable(
-        `upstream ${upstreamName} sent bytes that contradict the published ${expected.algorithm} digest`,
-        { detail: 'BAD_DIGEST', cause: mismatch },
-      )
-    }
-    await this.#plan.verify(this.#entry)
+  }
+
+  /** Beside the readers, who have what they came for: whatever fails now costs them nothing. */
+  async #commit(arrived: ArrivedHeaders): Promise<void> {
+    const failure = await this.#entry.finish().then(
+      () => null,
+      (error: Error) => error,
+    )
+    if (failure === null) await this.#plan.commit(this.#entry, arrived)
+    else this.#commitFailure = failure
   }
 
   #truncated(what: string, cause?: unknown): UpstreamUnavailable {
