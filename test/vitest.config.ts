@@ -8,8 +8,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/clients/**', 'test/soak/**', '**/node_modules/**'],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Where TEST_REPORT names a file, the results go there too, as JSON; CI adds them up.
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     pool: 'forks',
