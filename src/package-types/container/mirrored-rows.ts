@@ -4,13 +4,16 @@ import type { Services } from '../../services.ts'
 import type { SpoolEntry } from '../../storage/spool-entry.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { readAll } from './bytes.ts'
-import { blobsOf, MAX_MANIFEST, type ManifestDocument, parseManifest } from './manifest-document.ts'
+import { blobsOf, type ManifestDocument, parseManifest } from './manifest-document.ts'
 import { isManifestType, mediaTypeOf, OCI_INDEX, OCI_MANIFEST } from './media-types.ts'
 import { type ConfigFacts, MAX_CONFIG, metadataOfManifest, metadataOfTag, readImageConfig } from './metadata.ts'
 import type { ManifestFacts, MirrorMemory, NamedBy } from './mirror-memory.ts'
 import { addConfigFacts, findManifestNaming } from './mirror-queries.ts'
 import { CONTAINER, MANIFEST_FILE, property, UPLOADS } from './names.ts'
 import { fileTag } from './queries.ts'
+
+/** Bytes of a manifest that is passed on (pull-through.md §3.1); from publishers we take less. */
+export const LARGEST_MANIFEST = 8 * 1024 * 1024
 
 /** The rows of one upstream's images, and what is remembered of them (pull-through.md §1.3). */
 export class MirroredRows {
@@ -121,7 +124,7 @@ export class MirroredRows {
     upstreamProperties: Property[],
     also: AlsoInTransaction,
   ): Promise<void> {
-    const bytes = await readAll(content.source(), MAX_MANIFEST)
+    const bytes = await readAll(content.source(), LARGEST_MANIFEST)
     const document = read(bytes)
     await this.#services.packages.addCachedFile(
       {

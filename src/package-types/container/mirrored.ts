@@ -8,13 +8,10 @@ import type { Upstream } from '../../upstream/upstreams.ts'
 import { bufferSource, readAll } from './bytes.ts'
 import { acceptedManifests } from './media-types.ts'
 import type { MirrorMemory, NamedBy } from './mirror-memory.ts'
-import { MirroredRows } from './mirrored-rows.ts'
+import { LARGEST_MANIFEST, MirroredRows } from './mirrored-rows.ts'
 import { formatDigest, type Reference, requireDigest } from './path.ts'
 import type { ContainerSource, ContentAnswer, NamePage, Page, Referrers } from './source.ts'
 import { referrersRequest, referrersTagRequest, tagListRequest, tagRequest } from './upstream.ts'
-
-/** Bytes of a manifest that is passed on (pull-through.md §3.1); from publishers we take less. */
-const LARGEST_MANIFEST = 8 * 1024 * 1024
 
 /** The images of one upstream (container.md §13). */
 export class MirroredImages implements ContainerSource {
@@ -139,7 +136,7 @@ export class MirroredImages implements ContainerSource {
     const key = formatDigest(digest)
     const held = await this.#services.upstream.artifacts.heldSize(this.#upstream, key)
     if (held === null && this.#upstream.mode === 'offline') throw new NotFound('blob', key)
-    const opened = { source: async () => bufferSource(Buffer.alloc(0)), lastModified: null, isVerified: true }
+    const opened = { source: async () => bufferSource(Buffer.alloc(0)), lastModified: null }
     return this.#answer({ ...opened, size: held ?? size, status: { hit: true } }, digest, 'application/octet-stream')
   }
 
@@ -170,7 +167,7 @@ export class MirroredImages implements ContainerSource {
   }
 
   #answer(
-    opened: Pick<OpenedArtifact, 'source' | 'size' | 'lastModified' | 'status' | 'isVerified'>,
+    opened: Pick<OpenedArtifact, 'source' | 'size' | 'lastModified' | 'status'>,
     digest: Digest,
     mediaType: string,
   ): ContentAnswer {

@@ -28,7 +28,7 @@ export const upstream: UpstreamAdapter = {
   ),
   nameDocument: tagListRequest,
   tokenScope: (url) => {
-    const path = /\/v2\/(.+)$/s.exec(decodeURIComponent(url.pathname))?.[1]
+    const path = /\/v2\/(.+)$/s.exec(url.pathname)?.[1]
     const parsed = path === undefined ? null : parseRegistryPath(path)
     return parsed === null ? null : `repository:${parsed.repository}:pull`
   },
@@ -77,7 +77,7 @@ export function tagListRequest(repository: string): DocumentRequest<readonly str
     accept: 'application/json',
     times: { fresh: MINUTE, staleWhileRevalidate: 10 * MINUTE, staleWait: 2_000 },
     pages: {
-      next: (headers) => /<([^>]+)>\s*;\s*rel="?next"?/.exec(headers['link'] ?? '')?.[1] ?? null,
+      next: nextPage,
       join: (bodies) => Buffer.from(JSON.stringify({ tags: bodies.flatMap((body) => parseTags(body)) })),
     },
     parse: (body) => [...new Set(parseTags(body))].sort(byBytes),
@@ -93,7 +93,7 @@ export function referrersRequest(repository: string, digest: string): DocumentRe
     accept: 'application/vnd.oci.image.index.v1+json',
     times: { fresh: 5 * MINUTE, staleWhileRevalidate: 10 * MINUTE, staleWait: 2_000 },
     pages: {
-      next: (headers) => /<([^>]+)>\s*;\s*rel="?next"?/.exec(headers['link'] ?? '')?.[1] ?? null,
+      next: nextPage,
       join: (bodies) => Buffer.from(JSON.stringify({ manifests: bodies.flatMap((body) => parseReferrers(body)) })),
     },
     parse: parseReferrers,
@@ -111,6 +111,11 @@ export function referrersTagRequest(
     kind: kindOf('fallback', digest),
     path: `v2/${repository}/manifests/${algorithm.slice(0, 32)}-${encoded.slice(0, 64)}`,
   }
+}
+
+/** Where the next page is: the target of `Link: <…>; rel="next"`. */
+function nextPage(headers: Readonly<Record<string, string>>): string | null {
+  return /<([^<>]+)>\s*;\s*rel="?next"?/.exec(headers['link'] ?? '')?.[1] ?? null
 }
 
 /** Identity of one document among the repository's, short enough for its column, so that the key is the repository. */
