@@ -1,0 +1,48 @@
+import type { RenderedDocument } from '../../http/send-document.ts'
+import type { ByteSource } from '../../storage/blob-store.ts'
+import type { Algorithm, Digests } from '../../storage/digest.ts'
+import type { DocumentPath, FilePath } from './coordinates.ts'
+
+/** What goes along with every answer. */
+export interface AnswerHeaders {
+  /** Further headers, such as `cache-status`; lower-case names. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly cacheControl: string
+}
+
+/** A file of a version, ready to be sent. */
+export interface FileAnswer extends AnswerHeaders {
+  /** Called at most once, and only when bytes are needed. */
+  readonly source: ByteSource | (() => Promise<ByteSource>)
+  /** Bytes; null while unknown. */
+  readonly size: number | null
+  /** Strong, with quotes; null while the digest is unknown. */
+  readonly etag: string | null
+  /** Ms since the epoch. */
+  readonly lastModified: number | null
+  /** Those that are known. */
+  readonly digests: Partial<Digests>
+  /** Whose downloads a GET counts; null: nobody's, or counted elsewhere. */
+  readonly versionId: number | null
+}
+
+/** `maven-metadata.xml` or another document, ready to be sent, and the digests of its plain form. */
+export interface DocumentAnswer extends AnswerHeaders {
+  readonly document: RenderedDocument
+  readonly digests: Digests
+}
+
+/** The checksum of a file, lower-case hex. */
+export interface ChecksumAnswer extends AnswerHeaders {
+  readonly hex: string
+}
+
+/**
+ * Where the packages of one owner come from: its own rows, or an upstream. One handler serves both. Every method throws
+ * NotFound for definite absence; a failing upstream is never NotFound.
+ */
+export interface MavenSource {
+  file(path: FilePath): Promise<FileAnswer>
+  checksum(path: FilePath, algorithm: Algorithm): Promise<ChecksumAnswer>
+  document(path: DocumentPath): Promise<DocumentAnswer>
+}
