@@ -5,6 +5,7 @@ import { access } from './http/access.ts'
 import { authenticate } from './http/authenticate.ts'
 import { decorate } from './http/decorate.ts'
 import { createErrorHandler, type RenderError } from './http/error-handler.ts'
+import { expectContinue } from './http/expect-continue.ts'
 import { observe } from './http/observe.ts'
 import { operations } from './http/operations.ts'
 import { passThroughSupport } from './http/pass-through.ts'
@@ -40,6 +41,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   await app.register(decorate, { services })
   await app.register(access)
   await app.register(observe)
+  await app.register(expectContinue)
   await app.register(passThroughSupport)
   await app.register(operations)
   await app.register(registries)
