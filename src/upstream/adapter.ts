@@ -54,8 +54,15 @@ export interface Pages {
 export interface ArtifactLocation {
   /** Absolute, or relative to the upstream's URL. */
   readonly url: string
-  /** null: nothing published; trust on first use then decides. */
+  /** null: nothing published, or `publishedDigest` tells; trust on first use decides where neither does. */
   readonly digest: Digest | null
+  /**
+   * Finds what is published where `digest` is null: in the headers (lower-case names) of the answer that brings the
+   * file, or beside it. Called once per transfer and runs along with it; clients are not answered before it resolves,
+   * so it must have a time limit of its own. null: nothing is published. UpstreamUnavailable when that cannot be told;
+   * the file is not served then. HEAD does not call it.
+   */
+  publishedDigest?(headers: Readonly<Record<string, string>>): Promise<Digest | null>
   /** Accept header of the fetch; anything when absent. */
   readonly accept?: string
   /** `document` for what is as small as one, so that it does not wait for long downloads; `artifact` when absent. */
@@ -75,6 +82,11 @@ export interface UpstreamAdapter {
   readonly absentStatuses?: readonly number[]
   /** The document whose existence proves that the upstream has the name. */
   nameDocument(name: string): DocumentRequest<NonNullable<unknown>>
+  /**
+   * How a pattern of an attachment or of a reserved name is matched, in time linear in the name's length; absent: as a
+   * glob. Throws Invalid for what is no pattern.
+   */
+  compilePattern?(pattern: string): (name: string) => boolean
   /**
    * The scope that a token for this URL needs (`repository:library/alpine:pull`); null: none known. Present: upstreams
    * of this type hand out tokens (container.md §10).

@@ -26,10 +26,12 @@ export function describe(response: UpstreamResponse): ArrivedHeaders {
   }
 }
 
-/** Whether the bytes are not the file itself; without a digest nobody could tell which of the two was meant. */
-export function isEncoded(response: UpstreamResponse): boolean {
-  const encoding = response.headers['content-encoding'] ?? ''
-  return encoding !== '' && encoding.toLowerCase() !== 'identity'
+/** What the bytes seem to be instead of the file itself, which only a digest can tell; null: they seem to be the file. */
+export function doubtOf({ headers }: UpstreamResponse): string | null {
+  if (headers['content-type']?.includes('text/html') === true) return 'a web page instead of the file'
+  const encoding = headers['content-encoding'] ?? ''
+  const isEncoded = encoding !== '' && encoding.toLowerCase() !== 'identity'
+  return isEncoded ? 'the file in an encoding nobody asked for' : null
 }
 
 /** What an answer other than success means for whoever wanted the artifact. */

@@ -1,18 +1,21 @@
 import { QueryTypes, type Transaction } from 'sequelize'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../db/connect.ts'
+import type { Digests } from '../storage/digest.ts'
 import type { SpoolEntry } from '../storage/spool.ts'
 import { hashKey } from './document-store.ts'
 
 /** An artifact that the blob store has. */
 export interface HeldArtifact {
-  readonly sha256: string
+  readonly digests: Digests
   /** Bytes. */
   readonly size: number
   readonly versionId: number
   /** The upstream's, or when it was fetched; ms. */
   readonly lastModified: number
 }
+
+type HeldRow = Omit<HeldArtifact, 'digests'> & Digests & { property: string | null }
 
 /** Name of the file property with the upstream's Last-Modified, in ms. */
 export const LAST_MODIFIED = 'upstream.last-modified'
@@ -29,8 +32,8 @@ export class ArtifactStore {
 
   /** What is held under a key; null once its package file is removed. */
   async find(upstreamId: number, key: string): Promise<HeldArtifact | null> {
-    const [row] = await this.#db.sequelize.query<HeldArtifact & { property: string | null }>(
-      `SELECT b.hash_sha256 AS sha256, b.size, f.version_id AS versionId, f.created_at AS lastModified, p.value AS property
+    const [row] = await this.#db.sequelize.query<HeldRow>(
+      `SELECT b.hash_md5 AS md5, b.hash_sha1 AS sha1, b.hash_sha256 AS sha256, b.hash_sha512 AS sha512, b.size, f.version_id AS versionId, f.created_at AS lastModified, p.value AS property
          FROM upstream_digest d
          JOIN package_file f ON f.id = d.file_id
          JOIN package_blob b ON b.id = f.blob_id
@@ -39,8 +42,8 @@ export class ArtifactStore {
       { replacements: [upstreamId, hashKey(key)], type: QueryTypes.SELECT },
     )
     if (row === undefined) return null
-    const { property, ...held } = row
-    return { ...held, lastModified: Number(property ?? held.lastModified) }
+    const { property, md5, sha1, sha256, sha512, ...held } = row
+    return { ...held, digests: { md5, sha1, sha256, sha512 }, lastModified: Number(property ?? held.lastModified) }
   }
 
   /** The SHA-256 that the artifact had when it was first seen; null when it never was. */

@@ -7,61 +7,31 @@ import { Blocked, NotFound, UpstreamUnavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Packages } from '../packages/index.ts'
-import type { AlsoInTransaction, Property } from '../packages/package-info.ts'
-import type { ByteSource } from '../storage/blob-store.ts'
-import type { SpoolEntry } from '../storage/spool.ts'
-import type { ArtifactLocation } from './adapter.ts'
-import { type ArrivedHeaders, ArtifactAbsent, describe, refusalOf } from './arrived-headers.ts'
-import { ArtifactStore, type HeldArtifact, LAST_MODIFIED } from './artifact-store.ts'
-import type { CacheStatus } from './cache-status.ts'
+import type { Algorithm } from '../storage/digest.ts'
+import { Absences } from './absences.ts'
+import { ArtifactAbsent } from './arrived-headers.ts'
+import { ArtifactFiling } from './artifact-filing.ts'
+import type { ArtifactRequest, OpenedArtifact } from './artifact-request.ts'
+import { ArtifactStore, type HeldArtifact } from './artifact-store.ts'
 import { Confirmations } from './confirmations.ts'
-import { HEAD_UNSUPPORTED } from './exchange.ts'
 import { Flight } from './flight.ts'
+import { Inquiries } from './inquiries.ts'
 import { Shunned } from './shunned.ts'
 import type { Upstream } from './upstreams.ts'
+
+export type { ArtifactRequest, OpenedArtifact } from './artifact-request.ts'
 
 /** Failures that say something about the bytes, and not about the upstream. */
 const INTEGRITY = new Set(['BAD_DIGEST', 'REPUBLISHED'])
 /** ms after which a change that another replica made is seen even if its notice was lost. */
 const NOTICE_LOST = 60_000
 
-/** What a slice wants of one artifact. */
-export interface ArtifactRequest {
-  /** Its identity below the upstream: `lodash/-/lodash-4.17.21.tgz`. */
-  readonly key: string
-  /**
-   * The part of the upstream that `locate` names, where several have the same artifact (a repository, and a layer that
-   * others have too): when a fetch finds nothing there, only those who named it too are told so.
-   */
-  readonly within?: string
-  readonly method: 'GET' | 'HEAD'
-  /** Whether reading it counts as a download of its version; true by default. */
-  readonly isLead?: boolean
-  /** Asked on a miss only, once however many wait. Throws NotFound when the upstream has no such artifact. */
-  locate(): Promise<ArtifactLocation>
-  /** Lists the verified bytes as a package file with these properties; `also` belongs into the same transaction. */
-  file(content: SpoolEntry, properties: Property[], also: AlsoInTransaction): Promise<void>
-}
-
-/** An artifact that can be sent, while it is held or while it arrives. */
-export interface OpenedArtifact {
-  readonly source: () => Promise<ByteSource>
-  /** Bytes; null while unknown. */
-  readonly size: number | null
-  /** null while the bytes are still arriving. */
-  readonly sha256: string | null
-  /** Whether a wrong body could never end well: a digest is known, or the bytes were checked already. */
-  readonly isVerified: boolean
-  readonly lastModified: number | null
-  /** What the upstream called it just now; null for what is held. */
-  readonly contentType: string | null
-  readonly status: CacheStatus
-}
-
 /** A flight from the moment that somebody wants it. */
 interface Departure {
   readonly flight: Promise<Flight>
   readonly within: string | undefined
+  /** See Absences. */
+  readonly epoch: number
 }
 
 /** What Artifacts is built from. */
@@ -79,19 +49,22 @@ export interface ArtifactsParts {
 export class Artifacts {
   readonly #parts: ArtifactsParts
   readonly #held: Cache<{ held: HeldArtifact | null }>
-  /** By upstream: how often what is held of it was deleted. */
-  readonly #purges = new Map<number, number>()
-  readonly #filing = new Set<Promise<void>>()
   readonly #departures = new Map<string, Departure>()
   readonly #shunned: Shunned
   readonly #store: ArtifactStore
+  readonly #filing: ArtifactFiling
   readonly #confirmations: Confirmations
+  readonly #absences: Absences
+  readonly #inquiries: Inquiries
 
   constructor(parts: ArtifactsParts) {
     this.#parts = parts
     this.#shunned = new Shunned(parts.clock)
     this.#store = new ArtifactStore(parts.db, parts.clock)
+    this.#filing = new ArtifactFiling(this.#store, parts.clock, parts.log)
     this.#confirmations = new Confirmations(parts.config.mirrors, parts.clock)
+    this.#absences = new Absences(parts.clock)
+    this.#inquiries = new Inquiries(parts.config.mirrors, this.#absences)
     this.#held = new Cache({ name: 'artifacts', max: 200_000, ttl: NOTICE_LOST }, parts.notices)
     // Removal is rare and a look-up cheap: forgetting all is simpler than remembering which file is whose.
     parts.packages.events.on((event) => {
@@ -119,15 +92,27 @@ export class Artifacts {
     if (upstream.mode === 'offline') {
       throw new NotFound('file', `${request.key} (the mirror is offline and does not hold it)`)
     }
-    return request.method === 'HEAD' && !this.#departures.has(cacheKey)
-      ? this.#ask(upstream, request)
-      : this.#openFlight(upstream, request, cacheKey)
+    if (this.#departures.has(cacheKey)) return this.#openFlight(upstream, request, cacheKey)
+    if (this.#absences.has(upstream.id, request)) throw new NotFound('file', request.key)
+    return request.method === 'HEAD' ? this.#ask(upstream, request) : this.#openFlight(upstream, request, cacheKey)
   }
 
   /** Bytes of an artifact that is held; null when it is not. Throws Blocked when the upstream is switched off. */
   async heldSize(upstream: Upstream, key: string): Promise<number | null> {
     requireNotBlocked(upstream)
     return (await this.#findHeld(upstream, key))?.size ?? null
+  }
+
+  /**
+   * A digest of an artifact, lower-case hex: of one that is held, or in flight; there the published one if it is of this
+   * algorithm, else when all bytes are there. null when it is neither. Throws Blocked when the upstream is switched off.
+   */
+  async digestOf(upstream: Upstream, key: string, algorithm: Algorithm): Promise<string | null> {
+    requireNotBlocked(upstream)
+    const held = await this.#findHeld(upstream, key)
+    if (held !== null) return held.digests[algorithm]
+    const flight = await this.#departures.get(`${upstream.id}:${key}`)?.flight.catch(() => null)
+    return (await flight?.digestOf(algorithm)) ?? null
   }
 
   /**
@@ -144,14 +129,15 @@ export class Artifacts {
    * when nothing is being stored any more.
    */
   async forsake(upstreamId: number): Promise<void> {
-    this.#purges.set(upstreamId, this.#purgesOf(upstreamId) + 1)
     this.invalidate(upstreamId)
-    await Promise.all(this.#filing)
+    await this.#filing.forsake(upstreamId)
   }
 
   /** Asks again what an upstream has. */
   invalidate(upstreamId: number): void {
     this.#confirmations.clear(upstreamId)
+    this.#absences.clear(upstreamId)
+    this.#inquiries.clear(upstreamId)
   }
 
   /** Waits until nothing is being fetched or stored. */
@@ -169,14 +155,15 @@ export class Artifacts {
   #openHeld(upstream: Upstream, request: ArtifactRequest, held: HeldArtifact): OpenedArtifact {
     return {
       source: async () => {
-        const source = await this.#parts.packages.blobs.open(held.sha256)
+        const source = await this.#parts.packages.blobs.open(held.digests.sha256)
         if (request.isLead !== false) this.#parts.packages.downloads.count(held.versionId)
         if (source !== null) return source
-        this.#parts.log.error({ sha256: held.sha256, key: request.key }, 'blob lost, fetched again')
+        this.#parts.log.error({ sha256: held.digests.sha256, key: request.key }, 'blob lost, fetched again')
         return (await this.#openFlight(upstream, request, `${upstream.id}:${request.key}`)).source()
       },
       size: held.size,
-      sha256: held.sha256,
+      sha256: held.digests.sha256,
+      digests: held.digests,
       isVerified: true,
       lastModified: held.lastModified,
       contentType: null,
@@ -186,6 +173,7 @@ export class Artifacts {
 
   async #openFlight(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Promise<OpenedArtifact> {
     this.#shunned.refuse(cacheKey)
+    const epoch = this.#absences.epoch(upstream.id)
     const joined = this.#departures.get(cacheKey)
     const departure = joined ?? this.#start(upstream, request, cacheKey)
     try {
@@ -201,6 +189,7 @@ export class Artifacts {
         },
         size: arrived.size,
         sha256: flight.sha256,
+        digests: flight.digests,
         isVerified: flight.isGuarded,
         lastModified: arrived.lastModified,
         contentType: arrived.contentType,
@@ -208,7 +197,8 @@ export class Artifacts {
       }
     } catch (error) {
       const failure = absence(error, request.key)
-      if (failure instanceof NotFound && departure.within !== request.within) {
+      const isAnswer = departure.within === request.within && departure.epoch >= epoch
+      if (failure instanceof NotFound && !isAnswer) {
         this.#forget(cacheKey, departure)
         return this.#openFlight(upstream, request, cacheKey)
       }
@@ -219,35 +209,29 @@ export class Artifacts {
 
   /** HEAD of what is not held asks the upstream the same; it starts no transfer. */
   async #ask(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
-    const location = await request.locate()
-    const { mirrors } = this.#parts.config
-    const url = new URL(location.url, upstream.settings.url)
-    const response = await upstream.client.send({
-      url,
-      method: 'HEAD',
-      headers: { accept: location.accept ?? '*/*', 'accept-encoding': 'identity' },
-      use: 'document',
-      headersTimeout: mirrors.artifactTimeout,
-      signal: AbortSignal.timeout(mirrors.fetchTimeout),
+    const { described, digest } = await this.#inquiries.ask(upstream, request).catch((error: unknown) => {
+      throw absence(error, request.key)
     })
-    response.body.destroy()
-    // What is listed somewhere is there, of unknown size, where HEAD is not known; as are addresses that the upstream has
-    // just made, and signed for GET alone.
-    const isElsewhere = response.url.origin !== url.origin && [401, 403].includes(response.status)
-    if (response.status !== 200 && !HEAD_UNSUPPORTED.has(response.status) && !isElsewhere) {
-      throw absence(refusalOf(response, upstream.settings.name), request.key)
+    return {
+      source: async () => {
+        throw new UpstreamUnavailable('HEAD has no body')
+      },
+      size: described?.size ?? null,
+      sha256: null,
+      digests: digest === null ? {} : { [digest.algorithm]: digest.hex },
+      isVerified: digest !== null,
+      lastModified: described?.lastModified ?? null,
+      contentType: described?.contentType ?? null,
+      status: { hit: false, fwd: 'uri-miss', fwdStatus: 200 },
     }
-    const unknown = { size: null, lastModified: null, contentType: null }
-    const { size, lastModified, contentType } = response.status === 200 ? describe(response) : unknown
-    const status = { hit: false, fwd: 'uri-miss', fwdStatus: 200 } as const
-    const source = async () => {
-      throw new UpstreamUnavailable('HEAD has no body')
-    }
-    return { source, size, sha256: null, isVerified: location.digest !== null, lastModified, contentType, status }
   }
 
   #start(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Departure {
-    const departure = { flight: this.#locateAndFly(upstream, request, cacheKey), within: request.within }
+    const departure = {
+      flight: this.#locateAndFly(upstream, request, cacheKey),
+      within: request.within,
+      epoch: this.#absences.epoch(upstream.id),
+    }
     this.#departures.set(cacheKey, departure)
     departure.flight.then(
       (flight) => void flight.settled.then(() => this.#forget(cacheKey, departure)),
@@ -261,10 +245,11 @@ export class Artifacts {
   }
 
   async #locateAndFly(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Promise<Flight> {
+    const witness = this.#absences.witness(upstream.id, request)
     const location = await request.locate()
     const url = new URL(location.url, upstream.settings.url)
     const { packages, config } = this.#parts
-    const purges = this.#purgesOf(upstream.id)
+    const fileIt = this.#filing.begin(upstream, request)
     const flight = new Flight({
       client: upstream.client,
       spool: packages.spool,
@@ -272,17 +257,19 @@ export class Artifacts {
       url,
       accept: location.accept ?? '*/*',
       use: location.use ?? 'artifact',
-      expected: location.digest,
+      publishedDigest: async (headers) => location.digest ?? (await location.publishedDigest?.(headers)) ?? null,
       headersTimeout: config.mirrors.artifactTimeout,
       limit: config.mirrors.maxArtifactSize === -1 ? Number.MAX_SAFE_INTEGER : config.mirrors.maxArtifactSize,
       verify: (sha256) => this.#compareWithFirst(upstream, request.key, sha256),
       commit: async (entry, arrived) => {
-        if (purges !== this.#purgesOf(upstream.id)) return
-        const filing = this.#commit(upstream, request, cacheKey, entry, arrived)
-        this.#filing.add(filing)
-        await filing.finally(() => this.#filing.delete(filing))
+        this.#parts.metrics.fetchedBytes.inc({ upstream: upstream.settings.name }, entry.size)
+        if (await fileIt(entry, arrived)) this.#held.invalidate(cacheKey)
       },
     })
+    flight.opened.then(
+      () => witness(false),
+      (failure: Error) => failure instanceof ArtifactAbsent && witness(true),
+    )
     void flight.settled.then((failure) => this.#failed(upstream, cacheKey, failure))
     return flight
   }
@@ -297,33 +284,6 @@ export class Artifacts {
     )
   }
 
-  async #commit(
-    upstream: Upstream,
-    request: ArtifactRequest,
-    cacheKey: string,
-    entry: SpoolEntry,
-    arrived: ArrivedHeaders,
-  ): Promise<void> {
-    this.#parts.metrics.fetchedBytes.inc({ upstream: upstream.settings.name }, entry.size)
-    try {
-      const now = this.#parts.clock.now()
-      const properties = [
-        { name: 'upstream.id', value: String(upstream.id) },
-        { name: 'upstream.url', value: `${arrived.url.origin}${arrived.url.pathname}` },
-        { name: 'upstream.etag', value: arrived.etag },
-        { name: LAST_MODIFIED, value: String(arrived.lastModified ?? now) },
-        { name: 'upstream.fetched', value: new Date(now).toISOString() },
-      ]
-      await request.file(entry, properties, ({ file, transaction }) =>
-        this.#store.record(upstream.id, request.key, entry, file.id, transaction),
-      )
-      this.#held.invalidate(cacheKey)
-    } catch (error) {
-      // Full disk or database away: clients have their bytes, the next one fetches again.
-      this.#parts.log.error({ err: error, upstream: upstream.settings.name, key: request.key }, 'artifact not stored')
-    }
-  }
-
   #failed(upstream: Upstream, cacheKey: string, error: Error | null): void {
     if (error !== null && !(error instanceof UpstreamUnavailable)) {
       this.#parts.log.error({ err: error, upstream: upstream.settings.name, key: cacheKey }, 'artifact not stored')
@@ -333,10 +293,6 @@ export class Artifacts {
     if (!INTEGRITY.has(error.detail)) return
     this.#parts.metrics.integrityFailures.inc({ upstream: upstream.settings.name })
     this.#shunned.add(cacheKey, error)
-  }
-
-  #purgesOf(upstreamId: number): number {
-    return this.#purges.get(upstreamId) ?? 0
   }
 
   #count(upstream: Upstream, result: string): void {

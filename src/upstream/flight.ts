@@ -1,10 +1,11 @@
-import { DigestMismatch, InsufficientStorage, RegistryError, TooLarge, UpstreamUnavailable } from '../errors.ts'
+import { InsufficientStorage, RegistryError, TooLarge, UpstreamUnavailable } from '../errors.ts'
 import type { ByteSource } from '../storage/blob-store.ts'
-import type { Digest } from '../storage/digest.ts'
+import type { Algorithm, Digest, Digests } from '../storage/digest.ts'
 import type { Spool, SpoolEntry } from '../storage/spool.ts'
-import { type ArrivedHeaders, describe, isEncoded, refusalOf } from './arrived-headers.ts'
+import { type ArrivedHeaders, describe, doubtOf, refusalOf } from './arrived-headers.ts'
 import type { UpstreamClient } from './client.ts'
 import type { UpstreamResponse } from './exchange.ts'
+import { PublishedDigest } from './published-digest.ts'
 import type { SlotUse } from './slots.ts'
 
 /** Bodies up to this many bytes are verified before the first byte leaves. */
@@ -26,7 +27,8 @@ export interface FlightPlan {
   readonly url: URL
   readonly accept: string
   readonly use: SlotUse
-  readonly expected: Digest | null
+  /** Is given the answer's headers, once, and tells what the bytes must be; null: nobody knows. */
+  readonly publishedDigest: (headers: Readonly<Record<string, string>>) => Promise<Digest | null>
   /** ms until the upstream's headers. */
   readonly headersTimeout: number
   /** Bytes. */
@@ -54,8 +56,10 @@ export class Flight {
   readonly #plan: FlightPlan
   readonly #entry: SpoolEntry
   readonly #abort = new AbortController()
+  readonly #published: PublishedDigest
   #size: number | null = null
-  #verified: string | null = null
+  /** Of the whole, verified bytes. */
+  #computed: Partial<Digests> = {}
   #commitFailure: Error | null = null
   #failure: Error | null = null
   #isOver = false
@@ -66,6 +70,7 @@ export class Flight {
 
   constructor(plan: FlightPlan) {
     this.#plan = plan
+    this.#published = new PublishedDigest(plan.upstreamName)
     this.#entry = plan.spool.create({
       limit: plan.limit,
       limitMessage: `artifacts over ${plan.limit} bytes are not mirrored`,
@@ -82,16 +87,28 @@ export class Flight {
 
   /** Of the verified bytes, lower-case hex; null before that. */
   get sha256(): string | null {
-    return this.#verified
+    return this.#computed.sha256 ?? null
   }
 
   get #isVerified(): boolean {
-    return this.#verified !== null
+    return this.sha256 !== null
   }
 
   /** Whether wrong bytes would be noticed: a digest was published, or the bytes are verified already. */
   get isGuarded(): boolean {
-    return this.#isVerified || this.#plan.expected !== null
+    return this.#isVerified || this.#published.digest !== null
+  }
+
+  /** Those that are known so far, lower-case hex: what was published, and what was computed of all bytes. */
+  get digests(): Partial<Digests> {
+    const { digest } = this.#published
+    return { ...(digest === null ? {} : { [digest.algorithm]: digest.hex }), ...this.#computed }
+  }
+
+  /** One of them as soon as it is known; null when the flight ends without it. */
+  async digestOf(algorithm: Algorithm): Promise<string | null> {
+    while (this.digests[algorithm] === undefined && !this.#isOver) await this.#progress
+    return this.digests[algorithm] ?? null
   }
 
   /** Whether nothing is left to do; unless somebody reads them, the bytes are gone then. */
@@ -139,30 +156,32 @@ export class Flight {
     const watchdog = this.#watchRate()
     try {
       const response = await this.#request({})
+      if (response.status !== 200) {
+        response.body.destroy()
+        throw refusalOf({ ...response, url: this.#plan.url }, this.#plan.upstreamName)
+      }
       const arrived = describe(response)
       this.#size = arrived.size
-      if (this.#plan.expected === null && response.headers['content-type']?.includes('text/html') === true) {
-        response.body.destroy()
-        throw new UpstreamUnavailable(`upstream ${this.#plan.upstreamName} sent a web page instead of the file`)
-      }
-      if (this.#plan.expected === null && isEncoded(response)) {
-        response.body.destroy()
-        throw new UpstreamUnavailable(
-          `upstream ${this.#plan.upstreamName} sent the file in an encoding nobody asked for`,
-        )
-      }
       if (arrived.size !== null && arrived.size > this.#plan.limit) {
         response.body.destroy()
         throw new TooLarge(`artifacts over ${this.#plan.limit} bytes are not mirrored`, 'file')
       }
-      if (arrived.size === null || arrived.size > VERIFY_FIRST) opening.resolve(arrived)
+      this.#published.ask(this.#findPublished(response))
+      this.#published.known.then(
+        () => {
+          if (arrived.size === null || arrived.size > VERIFY_FIRST) opening.resolve(arrived)
+          this.#notify()
+        },
+        // Bytes of which nobody can say whether they are right need not come to their end.
+        () => this.#abort.abort(),
+      )
       await this.#receive(response, arrived)
-      this.#verified = await this.#verify()
+      await this.#verify()
       opening.resolve({ ...arrived, size: this.#entry.written })
       this.#notify()
       await this.#commit(arrived)
     } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error(String(error))
+      this.#failure = this.#published.failure ?? (error instanceof Error ? error : new Error(String(error)))
       opening.reject(this.#failure)
       this.#notify()
     } finally {
@@ -170,9 +189,18 @@ export class Flight {
       if (this.#orphanTimer !== null) clearTimeout(this.#orphanTimer)
       this.#abort.abort()
       this.#isOver = true
+      this.#notify()
       // A reader that is still at it deletes the bytes when it closes.
       if (this.#readers === 0) await this.#entry.discard()
     }
+  }
+
+  /** Beside the transfer, so that a slow answer costs no slot. Without a digest, what hardly is the file is refused. */
+  async #findPublished(response: UpstreamResponse): Promise<Digest | null> {
+    const digest = await this.#plan.publishedDigest(response.headers)
+    const doubt = digest === null ? doubtOf(response) : null
+    if (doubt !== null) throw new UpstreamUnavailable(`upstream ${this.#plan.upstreamName} sent ${doubt}`)
+    return digest
   }
 
   /** Appends the body; a body that breaks off is taken up again where it ended. */
@@ -205,16 +233,16 @@ export class Flight {
   async #resume(arrived: ArrivedHeaders): Promise<UpstreamResponse> {
     const from = this.#entry.written
     const isStrong = arrived.etag !== '' && !arrived.etag.startsWith('W/')
-    if (!isStrong && this.#plan.expected === null) throw this.#truncated('broke off the transfer')
+    if (!isStrong && (await this.#published.known) === null) throw this.#truncated('broke off the transfer')
     const response = await this.#request({ range: `bytes=${from}-`, ...(isStrong ? { 'if-range': arrived.etag } : {}) })
     if (response.status === 206 && response.headers['content-range']?.startsWith(`bytes ${from}-`)) return response
     response.body.destroy()
     throw this.#truncated('broke off the transfer and cannot take it up again')
   }
 
-  async #request(headers: Record<string, string>): Promise<UpstreamResponse> {
-    const { client, url, accept, use, headersTimeout, upstreamName } = this.#plan
-    const response = await client.send({
+  #request(headers: Record<string, string>): Promise<UpstreamResponse> {
+    const { client, url, accept, use, headersTimeout } = this.#plan
+    return client.send({
       url,
       // Bytes are stored as they come: a decoded archive has another digest.
       headers: { accept, 'accept-encoding': 'identity', ...headers },
@@ -222,27 +250,18 @@ export class Flight {
       headersTimeout,
       signal: this.#abort.signal,
     })
-    if (response.status === 200 || (response.status === 206 && headers['range'] !== undefined)) return response
-    response.body.destroy()
-    throw refusalOf({ ...response, url }, upstreamName)
   }
 
-  /** The SHA-256 of the bytes, which are what was published. Slower digests are waited for only if they are compared. */
-  async #verify(): Promise<string> {
-    const { expected, upstreamName } = this.#plan
+  /** Ends well when the bytes are what was published. Slower digests are waited for only if they are compared. */
+  async #verify(): Promise<void> {
+    const published = await this.#published.known
     const sha256 = await this.#finished(() => this.#entry.seal())
-    if (expected !== null) {
-      if (expected.algorithm !== 'sha256') await this.#finished(() => this.#entry.finish())
-      const actual = expected.algorithm === 'sha256' ? sha256 : this.#entry.digests[expected.algorithm]
-      if (actual !== expected.hex) {
-        throw new UpstreamUnavailable(
-          `upstream ${upstreamName} sent bytes that contradict the published ${expected.algorithm} digest`,
-          { detail: 'BAD_DIGEST', cause: new DigestMismatch(`got ${expected.algorithm} ${actual}`) },
-        )
-      }
-    }
+    const isSlow = published !== null && published.algorithm !== 'sha256'
+    if (isSlow) await this.#finished(() => this.#entry.finish())
+    const computed = isSlow ? this.#entry.digests : { sha256 }
+    this.#published.compare(computed)
     await this.#plan.verify(sha256)
-    return sha256
+    this.#computed = computed
   }
 
   async #finished<T>(work: () => Promise<T>): Promise<T> {
@@ -261,8 +280,13 @@ export class Flight {
       () => null,
       (error: Error) => error,
     )
-    if (failure === null) await this.#plan.commit(this.#entry, arrived)
-    else this.#commitFailure = failure
+    if (failure !== null) {
+      this.#commitFailure = failure
+      return
+    }
+    this.#computed = this.#entry.digests
+    this.#notify()
+    await this.#plan.commit(this.#entry, arrived)
   }
 
   #truncated(what: string, cause?: unknown): UpstreamUnavailable {

@@ -41,6 +41,11 @@ export class NegativeEntries {
     this.#entries.set(key, { since: now, until: now + lifetime, lifetime })
   }
 
+  /** Forgets one absence, and how long it was believed: there is no further miss after this one. */
+  forget(identity: DocumentIdentity): void {
+    this.#entries.delete(identityKey(identity))
+  }
+
   /** Forgets the absences of one upstream. */
   clear(upstreamId: number): void {
     for (const key of this.#entries.keys()) if (key.startsWith(`${upstreamId}:`)) this.#entries.delete(key)
