@@ -3,20 +3,21 @@ import type { FastifyRequest } from 'fastify'
 import type { Owner } from '../auth/owner.ts'
 import { NotFound, Unprocessable } from '../errors.ts'
 import type { Services } from '../services.ts'
+import { checkPatterns, OrganizationAndType, Patterns } from './name-patterns.ts'
 import { body, optional, text } from './schemas.ts'
 import { getVisibleOrganization } from './visible-accounts.ts'
 
-/** Letters of package names, `*` and `?`; no brackets: a pattern must not be able to keep the processor busy. */
-const Pattern = Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\w@/.:+~?*-]+$' })
-const Patterns = Type.Array(Pattern, { maxItems: 100 })
-const AttachmentBody = body({ upstream: text(255, 1), include: optional(Patterns), exclude: optional(Patterns) })
+const AttachmentBody = body({
+  upstream: text(255, 1),
+  include: optional(Patterns(100)),
+  exclude: optional(Patterns(100)),
+})
 const AttachmentsBody = Type.Array(Type.Union([text(255, 1), AttachmentBody]), { maxItems: 50 })
 const AttachmentSchema = Type.Object({
   upstream: Type.String(),
   include: Type.Array(Type.String()),
   exclude: Type.Array(Type.String()),
 })
-const Parameters = Type.Object({ org: Type.String(), type: Type.String({ pattern: '^[a-z0-9-]{1,32}$' }) })
 const forOwners = { config: { access: 'owner', scope: 'organization' } } as const
 
 type Attachment = Type.Static<typeof AttachmentSchema>
@@ -30,7 +31,7 @@ export const attachments: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/orgs/:org/upstreams/:type',
-    { ...forOwners, schema: { params: Parameters, response: { 200: Type.Array(AttachmentSchema) } } },
+    { ...forOwners, schema: { params: OrganizationAndType, response: { 200: Type.Array(AttachmentSchema) } } },
     async (request) => {
       const organization = await getVisibleOrganization(request, request.params.org)
       return list(services, organization, request.params.type)
@@ -41,7 +42,7 @@ export const attachments: FastifyPluginAsyncTypebox = async (app) => {
     '/orgs/:org/upstreams/:type',
     {
       ...forOwners,
-      schema: { params: Parameters, body: AttachmentsBody, response: { 200: Type.Array(AttachmentSchema) } },
+      schema: { params: OrganizationAndType, body: AttachmentsBody, response: { 200: Type.Array(AttachmentSchema) } },
     },
     async (request) => {
       const { type } = request.params
@@ -87,11 +88,8 @@ async function check(request: FastifyRequest, type: string, wanted: Attachment[]
     if (rows.some(({ upstreamId }) => upstreamId === found.id)) {
       throw new Unprocessable(`[Upstream]: ${name} is listed twice`)
     }
-    for (const pattern of [...include, ...exclude]) {
-      // More of them make some names take very long to compare.
-      if ((pattern.match(/\*+/g) ?? []).length > 3)
-        throw new Unprocessable(`[Include]: ${pattern} has more than three *`)
-    }
+    checkPatterns(request.server.services, type, include, 'Include')
+    checkPatterns(request.server.services, type, exclude, 'Exclude')
     rows.push({ upstreamId: found.id, include: JSON.stringify(include), exclude: JSON.stringify(exclude) })
   }
   return rows

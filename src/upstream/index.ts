@@ -15,7 +15,8 @@ import { Artifacts } from './artifacts.ts'
 import type { UpstreamClient } from './client.ts'
 import { DocumentStore } from './document-store.ts'
 import { Documents } from './documents.ts'
-import { type Resolution, Resolver } from './resolution.ts'
+import { ReservedNames } from './reserved-names.ts'
+import { type HasName, type Resolution, Resolver } from './resolution.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
 import { type Upstream, type UpstreamMode, type UpstreamState, Upstreams } from './upstreams.ts'
 
@@ -39,6 +40,7 @@ export class UpstreamEngine {
   readonly documents: Documents
   readonly artifacts: Artifacts
   readonly #upstreams: Upstreams
+  readonly #reserved: ReservedNames
   readonly #resolver: Resolver
   readonly #packages: Packages
   readonly #behind = new Set<Promise<void>>()
@@ -46,6 +48,7 @@ export class UpstreamEngine {
   constructor(parts: EngineParts) {
     this.#packages = parts.packages
     this.#upstreams = new Upstreams(parts)
+    this.#reserved = new ReservedNames(parts)
     this.documents = new Documents({ ...parts, store: new DocumentStore(parts.db, parts.models, parts.packages) })
     this.artifacts = new Artifacts(parts)
     this.#resolver = new Resolver({
@@ -53,18 +56,21 @@ export class UpstreamEngine {
       events: parts.packages.events,
       documents: this.documents,
       upstreams: this.#upstreams,
+      reserved: this.#reserved,
     })
     parts.metrics.gauge('entrepot_upstream_flights', 'Artifact fetches running', () => this.artifacts.flights)
   }
 
-  /** Makes the declared upstreams ready; to be called once, after the migrations. */
-  declare(settings: readonly UpstreamSettings[], adapters: ReadonlyMap<string, UpstreamAdapter>): Promise<void> {
-    return this.#upstreams.declare(settings, adapters)
+  /** Makes the declared upstreams ready; to be called once, after the migrations. Throws ConfigError. */
+  async declare(settings: readonly UpstreamSettings[], adapters: ReadonlyMap<string, UpstreamAdapter>): Promise<void> {
+    this.#reserved.declare(adapters)
+    await this.#upstreams.declare(settings, adapters)
+    await this.#resolver.releaseReserved()
   }
 
   /** Which source answers for a name; see Resolver. */
-  resolve(doer: Doer, owner: Owner, type: string, name: string): Promise<Resolution> {
-    return this.#resolver.resolve(doer, owner, type, name)
+  resolve(doer: Doer, owner: Owner, type: string, name: string, has?: HasName): Promise<Resolution> {
+    return this.#resolver.resolve(doer, owner, type, name, has)
   }
 
   /** The upstreams behind an owner, for requests that name no package. */
@@ -75,6 +81,21 @@ export class UpstreamEngine {
   /** Which of the names must not leave the server. */
   hostedNames(owner: Owner, type: string, names: readonly string[]): Promise<Set<string>> {
     return this.#resolver.hostedNames(owner, type, names)
+  }
+
+  /** Whether any of the names is reserved, by the site or by the owner: it is not for upstreams to hear. */
+  reservesAny(owner: Owner, type: string, names: readonly string[]): Promise<boolean> {
+    return this.#resolver.reservesAny(owner, type, names)
+  }
+
+  /** Throws Invalid for what is no pattern of the type's names, and for a type without upstreams. */
+  checkPatterns(type: string, patterns: readonly string[]): void {
+    this.#reserved.compile(type, patterns)
+  }
+
+  /** Call after the commit that changed what an organization reserves. */
+  reservedNamesChanged(organization: Owner, type: string): Promise<void> {
+    return this.#resolver.reservedNamesChanged(organization, type)
   }
 
   /** Call after the commit that changed what an organization attaches. */

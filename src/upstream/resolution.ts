@@ -1,17 +1,14 @@
-import picomatch from 'picomatch'
-import { Op } from 'sequelize'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Accounts } from '../auth/accounts.ts'
 import type { Doer } from '../auth/authenticator.ts'
 import type { Owner } from '../auth/owner.ts'
 import type { Permissions } from '../auth/permissions.ts'
 import { Cache } from '../cache/cache.ts'
-import type { Notices } from '../cache/notices.ts'
-import type { Clock } from '../clock.ts'
-import type { Database } from '../db/connect.ts'
 import { NotFound, UpstreamUnavailable } from '../errors.ts'
-import type { Models } from '../models/index.ts'
-import type { PackageEvents } from '../packages/events.ts'
 import type { Documents } from './documents.ts'
+import { NameBindings, type NameBindingsParts } from './name-bindings.ts'
+import { compilePatterns, MAX_NAME, type NameMatcher } from './name-patterns.ts'
+import type { ReservedNames } from './reserved-names.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** Who answers for a name: rows of the owner itself, or one upstream, to everybody alike or not. */
@@ -19,58 +16,60 @@ export type Resolution =
   | { readonly kind: 'hosted' }
   | { readonly kind: 'mirror'; readonly upstream: Upstream; readonly isPublic: boolean }
 
+/** Another proof than the name document that an upstream has a name; rejects when the upstream cannot say. */
+export type HasName = (upstream: Upstream) => Promise<boolean>
+
 /** ms after which a change that another replica made is seen even if its notice was lost. */
 const NOTICE_LOST = 60_000
+
+/** Names in a row between two looks at what else there is to do; some patterns times some names is a long time. */
+const AT_A_TIME = 100
 
 const HOSTED: Resolution = Object.freeze({ kind: 'hosted' })
 
 interface Attachment {
   readonly upstream: Upstream
-  readonly accepts: (name: string) => boolean
+  readonly accepts: NameMatcher
 }
 
 /** What Resolver is built from. */
-export interface ResolverParts {
-  db: Database
-  models: Models
-  notices: Notices
-  clock: Clock
+export interface ResolverParts extends NameBindingsParts {
   accounts: Accounts
   permissions: Permissions
   documents: Documents
   upstreams: Upstreams
-  events: PackageEvents
+  reserved: ReservedNames
 }
 
 /** Which source answers for (owner, type, name): one, decided once and remembered (pull-through.md §7). */
 export class Resolver {
   readonly #parts: ResolverParts
   readonly #attachments: Cache<Attachment[]>
-  readonly #bindings: Cache<{ upstreamId: number | null }>
+  readonly #bindings: NameBindings
 
   constructor(parts: ResolverParts) {
     this.#parts = parts
     this.#attachments = new Cache({ name: 'attachments', max: 10_000, ttl: NOTICE_LOST }, parts.notices)
-    this.#bindings = new Cache({ name: 'bindings', max: 100_000, ttl: NOTICE_LOST }, parts.notices)
-    // The first version of a name binds it to its owner for ever, in the transaction that created it.
-    parts.events.on((event) => {
-      if (event.action === 'changed') this.#bindings.invalidate(bindingKey(event.ownerId, event.type, event.lowerName))
-    })
+    this.#bindings = new NameBindings(parts)
   }
 
   /**
-   * The source of a name. Mirrors answer for themselves. An organization's own names are hosted, for ever; another name
-   * belongs to the first attached upstream that definitely has it, and stays there. Throws UpstreamUnavailable 503 when
-   * an upstream that must be asked does not answer: asking the next instead would be an attack window. Upstreams that
-   * the doer may not read are passed over; what then answers is for him alone, and binds nothing.
+   * The source of a name. Mirrors answer for themselves, but have no name that the site reserves (NotFound, whatever is
+   * held). An organization's reserved names are hosted, whatever they were bound to, and its own names, for ever;
+   * another name belongs to the first attached upstream that definitely has it, and stays there. Throws
+   * UpstreamUnavailable 503 when an upstream that must be asked does not answer: asking the next instead would be an
+   * attack window. Upstreams that the doer may not read are passed over; what then answers is for him alone, and binds
+   * nothing. `has` may still prove that an upstream has a name whose document it definitely has not.
    */
-  async resolve(doer: Doer, owner: Owner, type: string, name: string): Promise<Resolution> {
-    if (owner.kind === 'mirror') return this.#mirror(owner, type)
+  async resolve(doer: Doer, owner: Owner, type: string, name: string, has?: HasName): Promise<Resolution> {
+    if (owner.kind === 'mirror') {
+      if (this.#parts.reserved.bySite(type, name)) throw new NotFound('package', name)
+      return this.#mirror(owner, type)
+    }
     const attachments = await this.#attachmentsOf(owner, type)
-    if (attachments.length === 0) return HOSTED
+    if (attachments.length === 0 || (await this.#isReserved(owner, type, name))) return HOSTED
     const lowerName = name.toLowerCase()
-    const key = bindingKey(owner.id, type, lowerName)
-    const { upstreamId } = await this.#bindings.get(key, () => this.#findBinding(owner, type, lowerName))
+    const upstreamId = await this.#bindings.find(owner.id, type, lowerName)
     if (upstreamId === 0) return HOSTED
     const candidates = attachments.filter(({ accepts }) => accepts(name))
     let offline: Upstream | null = null
@@ -88,11 +87,13 @@ export class Resolver {
       if (upstreamId === upstream.id) return { kind: 'mirror', upstream, isPublic }
       // What an offline upstream does not hold it may have all the same: the name must not go to the next one for ever.
       if (offline !== null) throw cannotSay(offline, name)
-      if (await this.#has(upstream, name)) {
+      if (await this.#has(upstream, name, has)) {
         // Who may read the upstream before this one may be answered by that: this is no answer for everybody.
         if (isPassedOver) return { kind: 'mirror', upstream, isPublic }
-        await this.#bind(owner, type, lowerName, upstream)
-        return this.resolve(doer, owner, type, name)
+        // Reserved meanwhile: what is reserved is bound to nothing.
+        if (await this.#isReserved(owner, type, name)) return HOSTED
+        await this.#bindings.bind(owner.id, type, lowerName, upstream.id)
+        return this.resolve(doer, owner, type, name, has)
       }
       if (upstream.mode === 'offline') offline = upstream
     }
@@ -108,17 +109,43 @@ export class Resolver {
     return (await this.#attachmentsOf(owner, type)).map(({ upstream }) => upstream)
   }
 
-  /** The names among `names` that are the owner's own, so that they never leave the server. */
+  /** Whether any of the names is reserved, by the site or by the owner. */
+  async reservesAny(owner: Owner, type: string, names: readonly string[]): Promise<boolean> {
+    return names.some(await this.#parts.reserved.of(owner, type))
+  }
+
+  /**
+   * The names among `names` that never leave the server: what is reserved, what is hosted, what no attachment lets
+   * through, and what is too long for any package.
+   */
   async hostedNames(owner: Owner, type: string, names: readonly string[]): Promise<Set<string>> {
-    const rows = await this.#parts.models.nameBinding.findAll({
-      where: { type, upstreamId: 0, lowerName: { [Op.in]: names.map((name) => name.toLowerCase()) } },
-      attributes: ['lowerName'],
-      raw: true,
-    })
-    const hosted = new Set(rows.map(({ lowerName }) => lowerName))
+    const isReserved = await this.#parts.reserved.of(owner, type)
     const attachments = owner.kind === 'mirror' ? null : await this.#attachmentsOf(owner, type)
-    const stays = (name: string) => attachments !== null && !attachments.some(({ accepts }) => accepts(name))
-    return new Set(names.filter((name) => hosted.has(name.toLowerCase()) || stays(name)))
+    const stays: NameMatcher = (name) =>
+      name.length > MAX_NAME ||
+      isReserved(name) ||
+      (attachments !== null && !attachments.some(({ accepts }) => accepts(name)))
+    const kept = new Set<string>()
+    for (const [index, name] of names.entries()) {
+      if (index % AT_A_TIME === AT_A_TIME - 1) await nextTurn()
+      if (stays(name)) kept.add(name)
+    }
+    const others = names.filter((name) => !kept.has(name))
+    const hosted = await this.#bindings.hostedAmong(type, others)
+    for (const name of others) if (hosted.has(name.toLowerCase())) kept.add(name)
+    return kept
+  }
+
+  /** Call after the commit that changed what an organization reserves. */
+  async reservedNamesChanged(organization: Owner, type: string): Promise<void> {
+    this.#parts.reserved.changed(organization.id, type)
+    await this.#bindings.release(type, await this.#parts.reserved.of(organization, type), organization.id)
+  }
+
+  /** Frees the names that the site reserves from upstreams that they were bound to before; once, at the start. */
+  async releaseReserved(): Promise<void> {
+    const { reserved } = this.#parts
+    for (const type of reserved.typesOfSite) await this.#bindings.release(type, (name) => reserved.bySite(type, name))
   }
 
   /** Call after the commit that changed what an organization attaches. */
@@ -132,33 +159,24 @@ export class Resolver {
     return { kind: 'mirror', upstream, isPublic: this.#parts.permissions.isPublic(owner) }
   }
 
-  async #has(upstream: Upstream, name: string): Promise<boolean> {
+  async #has(upstream: Upstream, name: string, has?: HasName): Promise<boolean> {
     try {
       await this.#parts.documents.get(upstream, upstream.adapter.nameDocument(name))
       return true
     } catch (error) {
-      if (error instanceof NotFound) return false
+      if (!(error instanceof NotFound)) throw cannotSay(upstream, name, error)
+    }
+    // An offline upstream has said nothing definite.
+    if (has === undefined || upstream.mode === 'offline') return false
+    try {
+      return await has(upstream)
+    } catch (error) {
       throw cannotSay(upstream, name, error)
     }
   }
 
-  async #bind(owner: Owner, type: string, lowerName: string, upstream: Upstream): Promise<void> {
-    const { db, models, clock } = this.#parts
-    const where = { ownerId: owner.id, type, lowerName }
-    await db.inTransaction(async (transaction) => {
-      if ((await models.nameBinding.count({ where, transaction })) > 0) return
-      await models.nameBinding.create({ ...where, upstreamId: upstream.id, createdAt: clock.now() }, { transaction })
-    })
-    this.#bindings.invalidate(bindingKey(owner.id, type, lowerName))
-  }
-
-  async #findBinding(owner: Owner, type: string, lowerName: string): Promise<{ upstreamId: number | null }> {
-    const row = await this.#parts.models.nameBinding.findOne({
-      where: { ownerId: owner.id, type, lowerName },
-      attributes: ['upstreamId'],
-      raw: true,
-    })
-    return { upstreamId: row?.upstreamId ?? null }
+  async #isReserved(owner: Owner, type: string, name: string): Promise<boolean> {
+    return (await this.#parts.reserved.of(owner, type))(name)
   }
 
   #attachmentsOf(owner: Owner, type: string): Promise<Attachment[]> {
@@ -171,9 +189,9 @@ export class Resolver {
       return rows.flatMap((row) => {
         const upstream = this.#parts.upstreams.findById(row.upstreamId)
         if (upstream === null) return []
-        return [
-          { upstream, accepts: matcher(JSON.parse(row.include) as string[], JSON.parse(row.exclude) as string[]) },
-        ]
+        const include = JSON.parse(row.include) as string[]
+        const exclude = JSON.parse(row.exclude) as string[]
+        return [{ upstream, accepts: matcher(upstream, include, exclude) }]
       })
     })
   }
@@ -185,12 +203,11 @@ function cannotSay(upstream: Upstream, name: string, cause?: unknown): UpstreamU
   return new UpstreamUnavailable(message, { status: 503, retryAfter: retryAfter ?? 5, cause })
 }
 
-function matcher(include: string[], exclude: string[]): (name: string) => boolean {
-  const isIncluded = include.length === 0 ? () => true : picomatch(include, { nonegate: true, nobrace: true })
-  const isExcluded = exclude.length === 0 ? () => false : picomatch(exclude, { nonegate: true, nobrace: true })
-  return (name) => isIncluded(name) && !isExcluded(name)
-}
-
-function bindingKey(ownerId: number, type: string, lowerName: string): string {
-  return `${ownerId}:${type}:${lowerName}`
+/** `exclude` keeps names in, so case does not count there. */
+function matcher({ adapter }: Upstream, include: string[], exclude: string[]): NameMatcher {
+  const compile = adapter.compilePattern?.bind(adapter)
+  const isIncluded = include.length === 0 ? () => true : compilePatterns(include, compile)
+  const lowerCase = exclude.map((pattern) => pattern.toLowerCase())
+  const isExcluded = compilePatterns(lowerCase, compile)
+  return (name) => isIncluded(name) && !isExcluded(name.toLowerCase())
 }

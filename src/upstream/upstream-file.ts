@@ -49,6 +49,13 @@ export async function readUpstreamFiles(
   return all
 }
 
+/** Every name by which the declared mirrors are found: owners and aliases. Throws ConfigError as above. */
+export async function readMirrorNames(directory: string): Promise<string[]> {
+  const paths = (await listYaml(directory)).map((file) => join(directory, file))
+  const files = await Promise.all(paths.map(async (path) => parseFile(path, await readFile(path, 'utf8'))))
+  return files.flatMap(({ owner, aliases = [] }) => [owner, ...aliases])
+}
+
 async function readUpstream(
   directory: string,
   name: string,

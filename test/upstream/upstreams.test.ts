@@ -44,7 +44,18 @@ describe('a mirror', () => {
         .list()
         .map(({ owner }) => owner)
         .sort(),
-    ).toEqual(['docker.io', 'gcr.io', 'ghcr.io', 'mcr.microsoft.com', 'npmjs', 'quay.io', 'registry.k8s.io'])
+    ).toEqual([
+      'docker.io',
+      'gcr.io',
+      'ghcr.io',
+      'google-maven',
+      'gradle-plugins',
+      'maven-central',
+      'mcr.microsoft.com',
+      'npmjs',
+      'quay.io',
+      'registry.k8s.io',
+    ])
     for (const name of ['docker.io', 'Docker-Hub'])
       expect(upstream.mirrorCalled('container', name)?.settings.name).toBe('docker-hub')
     expect(upstream.serving('container', 'index.docker.io')?.settings.options).toEqual({ defaultNamespace: 'library' })

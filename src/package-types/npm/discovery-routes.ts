@@ -30,7 +30,8 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
     handler: async (request, reply) => {
       const { owner } = request.target!
-      if (owner.kind === 'mirror') {
+      const words = (request.query.text ?? '').split(/\s+/)
+      if (owner.kind === 'mirror' && !(await services.upstream.reservesAny(owner, 'npm', words))) {
         const upstream = await readableUpstream(request)
         return passThrough(request, reply, upstream!, `-/v1/search?${searchParameters(request.query)}`)
       }

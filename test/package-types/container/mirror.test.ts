@@ -534,6 +534,32 @@ describe('referrers', () => {
   })
 })
 
+test('names that the site reserves are asked for by no address of the mirror', async () => {
+  const environment = { ENTREPOT_MIRRORS_RESERVED_CONTAINER: 'acme/**,library/secret' }
+  const app = await start({ environment })
+  for (const name of ['acme/app', 'acme/team/app', 'library/secret']) registry.addImage(name, '1')
+  const host = { host: 'docker-io.mirror.example' }
+  const digest = `sha256:${'a'.repeat(64)}`
+  for (const [base, query, headers] of [
+    ['/v2/docker.io/acme/app', '', {}],
+    ['/v2/docker.io/acme/team/app', '', {}],
+    ['/v2/docker.io/secret', '', {}],
+    ['/mirror/docker-hub/v2/acme/app', '', {}],
+    ['/v2/acme/app', '', host],
+    ['/v2/secret', '', host],
+    ['/v2/acme/app', '?ns=docker.io', {}],
+  ] as const) {
+    for (const path of ['manifests/1', `manifests/${digest}`, `blobs/${digest}`, 'tags/list', `referrers/${digest}`]) {
+      const response = await get(`${base}/${path}${query}`, headers, app)
+      const { errors } = response.json() as { errors: { code: string }[] }
+      expect([base, path, response.statusCode, errors[0]?.code]).toEqual([base, path, 404, 'NAME_UNKNOWN'])
+    }
+  }
+  expect(registry.upstream.requests).toEqual([])
+  registry.addImage('library/alpine', '1')
+  expect((await get('/v2/docker.io/alpine/manifests/1', {}, app)).statusCode).toBe(200)
+})
+
 describe('an organization that attaches the mirror', () => {
   test('shows its own images first and the upstream’s for the rest', async () => {
     await server.createOrganization('acme')

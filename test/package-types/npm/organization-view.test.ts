@@ -161,6 +161,95 @@ describe('an organization that attaches an upstream', () => {
     expect(JSON.parse(String(first.audits[0]?.body))).toEqual({ left: ['1.0.0'] })
   })
 
+  describe('and reserves names', () => {
+    const reserve = async (patterns: string[]) => {
+      const response = await server.api('PUT', '/orgs/acme/reserved-names/npm', patterns)
+      expect([response.statusCode, response.json()]).toEqual([200, patterns])
+    }
+
+    test('asks no upstream for them, in any spelling and by no route, and hosts them', async () => {
+      await attach(['npmjs', 'other'])
+      await reserve(['@Acme/*', 'acme-*'])
+      for (const name of ['@acme/app', '@ACME/app', 'acme-lib', 'Acme-Lib']) {
+        await first.publish({ name, version: '99.0.0' })
+        for (const path of [
+          `/${name.replace('/', '%2f')}`,
+          `/${name}`,
+          `/${name}/-/${name.replace(/.*\//, '')}-99.0.0.tgz`,
+          `/-/package/${name.replace('/', '%2f')}/dist-tags`,
+          `/-/npm/v1/attestations/${name}@99.0.0`,
+        ]) {
+          expect([path, (await get(path)).statusCode]).toEqual([path, 404])
+        }
+      }
+      expect((await publish('@acme/app', '1.0.0')).statusCode).toBe(201)
+      expect(Object.keys((await get('/@acme%2fapp')).json().versions)).toEqual(['1.0.0'])
+      const audit = await server.inject({
+        method: 'POST',
+        url: `${REG}/-/npm/v1/security/advisories/bulk`,
+        headers: { 'content-type': 'application/json' },
+        payload: {
+          '@acme/other': ['1.0.0'],
+          '@ACME/Other': ['1.0.0'],
+          'acme-lib': ['1.0.0'],
+          ['x'.repeat(256)]: ['1.0.0'],
+        },
+      })
+      expect([audit.statusCode, audit.json()]).toEqual([200, {}])
+      expect(first.upstream.requests).toEqual([])
+      expect(second.upstream.requests).toEqual([])
+      await first.publish({ name: 'acme', version: '1.0.0' })
+      expect((await get('/acme')).statusCode).toBe(200)
+    })
+
+    test('has what came from an upstream no longer, may publish it, and keeps it when it reserves nothing', async () => {
+      await attach(['npmjs'])
+      for (const name of ['acme-app', 'acme-lib', 'left']) {
+        await first.publish({ name, version: '99.0.0' })
+        expect((await get(`/${name}`)).statusCode).toBe(200)
+      }
+      await reserve(['acme-*'])
+      const asked = first.upstream.requests.length
+      expect((await get('/acme-app')).statusCode).toBe(404)
+      expect((await get('/acme-app/-/acme-app-99.0.0.tgz')).statusCode).toBe(404)
+      expect((await publish('acme-app', '1.0.0')).statusCode).toBe(201)
+      expect((await publish('left', '1.0.0')).statusCode).toBe(409)
+      expect(first.upstream.requests).toHaveLength(asked)
+      await reserve([])
+      expect(Object.keys((await get('/acme-app')).json().versions)).toEqual(['1.0.0'])
+      expect(Object.keys((await get('/acme-lib')).json().versions)).toEqual(['99.0.0'])
+    })
+
+    test('binds no name that is reserved while an upstream is being asked for it', async () => {
+      await attach(['npmjs'])
+      await first.publish({ name: 'acme-app', version: '99.0.0' })
+      first.upstream.on('/acme-app', async () => {
+        await reserve(['acme-*'])
+        return { body: JSON.stringify(first.packument('acme-app')) }
+      })
+      expect((await get('/acme-app')).statusCode).toBe(404)
+      expect(first.upstream.count('/acme-app')).toBe(1)
+      expect((await publish('acme-app', '1.0.0')).statusCode).toBe(201)
+    })
+
+    test('does so for itself alone', async () => {
+      await attach(['npmjs'])
+      await reserve(['left'])
+      await first.publish({ name: 'left', version: '1.0.0' })
+      expect((await get('/left')).statusCode).toBe(404)
+      const mirror = await server.inject({ method: 'GET', url: '/api/packages/npmjs/npm/left' })
+      expect(mirror.statusCode).toBe(200)
+    })
+  })
+
+  test('keeps excluded names in, whatever their case', async () => {
+    await attach([{ upstream: 'npmjs', exclude: ['@Acme/*'] }])
+    for (const name of ['@acme/a', '@ACME/A']) await first.publish({ name, version: '1.0.0' })
+    expect((await get('/@acme%2fa')).statusCode).toBe(404)
+    expect((await get('/@ACME%2fA')).statusCode).toBe(404)
+    expect(first.upstream.requests).toEqual([])
+  })
+
   test('runs no SQL for warm answers of either source', async () => {
     await attach([{ upstream: 'npmjs' }])
     await publish('@acme/app', '1.0.0')
