@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { InsufficientStorage, Invalid, RegistryError, TooLarge, UpstreamUnavailable } from '../errors.ts'
+import { Forbidden, InsufficientStorage, Invalid, RegistryError, TooLarge, UpstreamUnavailable } from '../errors.ts'
 import { cacheControl } from './cache-control.ts'
 import { loggedPath } from './observe.ts'
 
@@ -7,6 +7,8 @@ import { loggedPath } from './observe.ts'
 export interface RenderedError {
   status: number
   headers?: Record<string, string>
+  /** Reason phrase of the status line, for clients that show nothing else; what it cannot carry becomes `?`. */
+  reason?: string
   /** An object is sent as JSON. */
   body: string | object
   contentType?: string
@@ -14,6 +16,17 @@ export interface RenderedError {
 
 /** Turns an error into the answer of one ecosystem; `message` of an unknown error is hidden before. */
 export type RenderError = (error: RegistryError, request: FastifyRequest) => RenderedError
+
+/** Reason phrases are cut here. */
+const LONGEST_REASON = 200
+
+/**
+ * Whether the answer is 401: the caller's credentials are missing, wrong, or those of somebody without access, who is
+ * asked for others, as Gitea does (gitea-model.md §4).
+ */
+export function asksForCredentials(error: RegistryError): boolean {
+  return error.status === 401 || (error instanceof Forbidden && error.subject === 'access')
+}
 
 /** A failure nobody foresaw; its text stays in the log. */
 class InternalError extends RegistryError {
@@ -26,7 +39,8 @@ export function createErrorHandler(render: RenderError) {
   return (failure: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const error = toRegistryError(failure)
     const answer = render(error, request)
-    if (answer.status >= 500) request.log.error({ err: failure, path: loggedPath(request.url) }, 'request failed')
+    logFailure(request, answer.status, error, failure)
+    if (answer.reason !== undefined) reply.raw.statusMessage = toPrintable(answer.reason)
     if (error instanceof UpstreamUnavailable) {
       if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
       if (error.detail !== undefined) reply.header('cache-status', `Entrepot; fwd=uri-miss; detail=${error.detail}`)
@@ -44,6 +58,20 @@ export function createErrorHandler(render: RenderError) {
       )
       .send(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body))
   }
+}
+
+/** Downloads that fail are in the line of the request; of an upload that was refused somebody will ask why. */
+function logFailure(request: FastifyRequest, status: number, error: RegistryError, failure: FastifyError): void {
+  const path = loggedPath(request.url)
+  if (status >= 500) request.log.error({ err: failure, path }, 'request failed')
+  // 401 is where every client without credentials begins.
+  else if (status !== 401 && request.method === 'PUT')
+    request.log.info({ path, status, reason: toPrintable(error.message) }, 'upload refused')
+}
+
+/** What neither ends a status line or a log line early nor disturbs a terminal: messages quote what clients send. */
+function toPrintable(text: string): string {
+  return text.slice(0, LONGEST_REASON).replace(/[^\x20-\x7e]/g, '?')
 }
 
 function toRegistryError(failure: FastifyError): RegistryError {

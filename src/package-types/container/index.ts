@@ -2,7 +2,7 @@ import type { PackageType } from '../package-type.ts'
 import { addressOf } from './address.ts'
 import { renderError } from './errors.ts'
 import { CONTAINER } from './names.ts'
-import { versionsRemovedWith } from './queries.ts'
+import { versionsKeptByCleanup, versionsRemovedWith } from './queries.ts'
 import { routes } from './routes.ts'
 import { upstream } from './upstream.ts'
 
@@ -16,5 +16,6 @@ export const container: PackageType = {
   parseTarget: addressOf,
   hasCaseSensitiveVersions: true,
   versionsRemovedWith,
+  versionsKeptByCleanup,
   upstream,
 }

@@ -1,5 +1,5 @@
 import { Invalid, NotFound } from '../../errors.ts'
-import type { AlsoInTransaction, FileRecord } from '../../packages/package-info.ts'
+import type { AlsoInTransaction, FileRecord, VersionRow } from '../../packages/package-info.ts'
 import type { Services } from '../../services.ts'
 import type { SpoolEntry } from '../../storage/spool-entry.ts'
 import type { PushTarget } from './blobs.ts'
@@ -27,6 +27,11 @@ export interface PushedManifest {
   /** In the algorithm of the push. */
   readonly digest: string
   readonly subject: string | null
+}
+
+interface MovedTag {
+  readonly version: VersionRow
+  readonly removedFileId: number | null
 }
 
 /** Somebody filed the same bytes under the other algorithm's digest meanwhile. */
@@ -101,7 +106,7 @@ async function fileManifest(
   const config = await readConfigOf(services, document, contents)
   const metadata = metadataOfManifest(document, config, false, content.size, await sizesOfChildren(services, contents))
 
-  let moved: { tag: string; removedFileId: number | null }[] = []
+  let moved: MovedTag[] = []
   const also: AlsoInTransaction = async ({ package: row, version, blob, transaction }) => {
     const first = await findManifest(db, repository, bytes, transaction)
     if (first?.versionId !== version.id) throw new Overtaken()
@@ -114,7 +119,7 @@ async function fileManifest(
     moved = []
     for (const tag of tags) {
       const filed = await fileTag(writing, tag, tagged, () => packages.quota.checkCount(doer, owner, transaction))
-      if (filed.changed) moved.push({ tag, removedFileId: filed.removedFileId })
+      if (filed.version !== null) moved.push({ version: filed.version, removedFileId: filed.removedFileId })
     }
     await removeUploads(
       writing,
@@ -154,11 +159,12 @@ function propertiesOf({ manifests, subject }: ManifestDocument) {
 function announce(
   { packages }: Services,
   { owner, doer }: ManifestPush,
-  { package: { name } }: FileRecord,
-  moved: readonly { tag: string; removedFileId: number | null }[],
+  { package: row }: FileRecord,
+  moved: readonly MovedTag[],
 ): void {
-  for (const { tag, removedFileId } of moved) {
+  for (const { version, removedFileId } of moved) {
     if (removedFileId !== null) packages.events.emit({ action: 'file-removed', fileId: removedFileId })
-    packages.events.emit({ action: 'created', owner, type: CONTAINER, name, version: tag, doer })
+    const named = { type: CONTAINER, name: row.name, version: version.version }
+    packages.events.emit({ action: 'created', owner, ...named, doer, rows: { package: row, version } })
   }
 }

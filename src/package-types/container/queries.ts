@@ -40,7 +40,8 @@ export interface TagTarget {
 
 /** What became of a tag; `removedFileId` is the lead file it had before. */
 export interface FiledTag {
-  readonly changed: boolean
+  /** The tag's, as it is now, but for the count of downloads; null: nothing has changed. */
+  readonly version: VersionRow | null
   readonly removedFileId: number | null
 }
 
@@ -78,35 +79,39 @@ export async function fileTag(
   const { packageId, blobId, digest, mediaType } = target
   const held = await readTag(writing, packageId, tag)
   if (held?.blobId === blobId && held.digest === digest && held.mediaType === mediaType) {
-    return { changed: false, removedFileId: null }
+    return { version: null, removedFileId: null }
   }
   if (held === null) await onNew()
-  const versionId = await (held === null ? insertTag(writing, tag, target) : moveTag(writing, held, target))
+  const version = await (held === null ? insertTag(writing, tag, target) : moveTag(writing, held, tag, target))
   const names = { name: MANIFEST_FILE, lowerName: MANIFEST_FILE, compositeKey: '', isLead: true }
-  const lead = { versionId, blobId, ...names, createdAt }
+  const lead = { versionId: version.id, blobId, ...names, createdAt }
   const file = await fileTable.insert(db.sequelize, lead, transaction)
   await models.packageProperty.bulkCreate(propertiesOf(file.id, digest, mediaType), { transaction })
-  return { changed: true, removedFileId: held?.fileId ?? null }
+  return { version, removedFileId: held?.fileId ?? null }
 }
 
-async function insertTag(writing: Writing, tag: string, target: TagTarget): Promise<number> {
-  const { db, models, transaction, now: createdAt } = writing
+async function insertTag(writing: Writing, tag: string, target: TagTarget): Promise<VersionRow> {
+  const { db, models, transaction } = writing
+  const version = await versionTable.insert(db.sequelize, versionOf(writing, tag, target), transaction)
+  const tagged = { refType: refType.version, refId: version.id, name: property.tagged, value: '' } as const
+  await models.packageProperty.create(tagged, { transaction })
+  return version
+}
+
+async function moveTag(writing: Writing, held: HeldTag, tag: string, target: TagTarget): Promise<VersionRow> {
+  const { models, transaction } = writing
+  const version = { id: held.versionId, ...versionOf(writing, tag, target) }
+  const { creatorId, createdAt, metadataJson } = version
+  await models.packageVersion.update({ creatorId, createdAt, metadataJson }, { where: { id: version.id }, transaction })
+  if (held.fileId !== null) await deleteFiles(writing, [held.fileId])
+  return version
+}
+
+function versionOf({ now: createdAt }: Writing, tag: string, target: TagTarget): Omit<VersionRow, 'id'> {
   const { packageId, creatorId } = target
   const metadataJson = JSON.stringify(target.metadata)
   const names = { packageId, version: tag, lowerVersion: tag, isInternal: false }
-  const fresh = { creatorId, createdAt, metadataJson, downloadCount: 0, lastDownloadedAt: 0 }
-  const { id } = await versionTable.insert(db.sequelize, { ...names, ...fresh }, transaction)
-  const tagged = { refType: refType.version, refId: id, name: property.tagged, value: '' } as const
-  await models.packageProperty.create(tagged, { transaction })
-  return id
-}
-
-async function moveTag(writing: Writing, held: HeldTag, target: TagTarget): Promise<number> {
-  const { models, transaction, now: createdAt } = writing
-  const values = { creatorId: target.creatorId, createdAt, metadataJson: JSON.stringify(target.metadata) }
-  await models.packageVersion.update(values, { where: { id: held.versionId }, transaction })
-  if (held.fileId !== null) await deleteFiles(writing, [held.fileId])
-  return held.versionId
+  return { creatorId, createdAt, metadataJson, downloadCount: 0, lastDownloadedAt: 0, ...names }
 }
 
 /** Takes blobs that a manifest now names from those that none does. */
@@ -184,4 +189,32 @@ function propertiesOf(fileId: number, digest: string, mediaType: string) {
     { refType: refType.file, refId: fileId, name: property.digest, value: digest },
     { refType: refType.file, refId: fileId, name: property.mediaType, value: mediaType },
   ] as const
+}
+
+/**
+ * The tag `latest`, and every manifest that a tag, an index of the repository, or, as what it speaks of, a manifest of
+ * the repository needs: the others are tags, and manifests that nothing leads to (gitea-model.md §11).
+ */
+export async function versionsKeptByCleanup(
+  db: Database,
+  packageId: number,
+  transaction: Transaction | null,
+): Promise<ReadonlySet<number>> {
+  const rows = await db.sequelize.query<{ id: number }>(
+    `SELECT v.id AS id FROM package_version v
+     LEFT JOIN package_file f ON f.version_id = v.id AND ${IS_LEAD}
+     LEFT JOIN package_property s ON s.ref_type = ${refType.version} AND s.ref_id = v.id AND s.name = '${property.subject}'
+     WHERE v.package_id = $1 AND v.is_internal = 0 AND (v.lower_version = 'latest' OR ${IS_DIGEST} AND (
+       EXISTS (SELECT 1 FROM package_file t JOIN package_version w ON w.id = t.version_id
+               WHERE t.blob_id = f.blob_id AND t.is_lead = 1 AND w.package_id = $1 AND w.is_internal = 0
+                 AND w.version NOT LIKE '%:%')
+       OR EXISTS (SELECT 1 FROM package_version w
+                  JOIN package_property r ON r.ref_type = ${refType.version} AND r.ref_id = w.id
+                    AND r.name = '${property.reference}' AND r.value = v.version
+                  WHERE w.package_id = $1 AND w.is_internal = 0)
+       OR EXISTS (SELECT 1 FROM package_version w
+                  WHERE w.package_id = $1 AND w.is_internal = 0 AND w.version = s.value)))`,
+    { type: QueryTypes.SELECT, bind: [packageId], transaction },
+  )
+  return new Set(rows.map(({ id }) => Number(id)))
 }

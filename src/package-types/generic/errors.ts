@@ -1,10 +1,9 @@
-import { Forbidden } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
-import type { RenderError } from '../../http/error-handler.ts'
+import { asksForCredentials, type RenderError } from '../../http/error-handler.ts'
 
 /** Plain text. A caller without access is asked for credentials, signed in or not, as Gitea does (gitea-model.md §4). */
 export const renderError: RenderError = (error, request) => {
-  const isUnauthorized = error.status === 401 || (error instanceof Forbidden && error.subject === 'access')
+  const isUnauthorized = asksForCredentials(error)
   return {
     status: isUnauthorized ? 401 : error.status,
     headers: {

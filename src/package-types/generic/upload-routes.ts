@@ -2,9 +2,10 @@ import multipart from '@fastify/multipart'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { Owner } from '../../auth/owner.ts'
-import { Invalid, QuotaExceeded, RegistryError, TooLarge } from '../../errors.ts'
+import { Invalid, RegistryError } from '../../errors.ts'
 import { rawBody } from '../../http/raw-body.ts'
 import type { Packages } from '../../packages/index.ts'
+import type { UploadTarget } from '../../packages/receive-upload.ts'
 import type { SpoolEntry } from '../../storage/spool.ts'
 import { checkDigests, promisedDigests } from './content-digest.ts'
 import { addFile, GENERIC } from './files.ts'
@@ -50,33 +51,26 @@ function readPromises(request: FastifyRequest) {
 }
 
 /** The bytes of the file; what is over the limits of the type or the owner is refused as early as it is known. */
-async function receive(
+function receive(
   packages: Packages,
   request: FastifyRequest,
   owner: Owner,
   creator: Owner | null,
 ): Promise<SpoolEntry> {
-  const limit = creator?.isAdmin === true ? Number.POSITIVE_INFINITY : packages.quota.typeLimit(GENERIC)
-  try {
-    if (request.isMultipart()) return await receiveForm(packages, request, limit)
-    const length = request.headers['content-length']
-    if (length !== undefined) await packages.quota.checkUpload(creator, owner, GENERIC, Number(length))
-    return await packages.spool.receive(rawBody(request), { limit })
-  } catch (error) {
-    // One status for one reason, whether the size was announced or not.
-    if (error instanceof TooLarge) throw new QuotaExceeded('maximum allowed package type size exceeded', 'body', error)
-    throw error
-  }
+  const target = { creator, owner, type: GENERIC }
+  if (request.isMultipart()) return receiveForm(packages, request, target)
+  const length = request.headers['content-length']
+  return packages.receive(target, rawBody(request), length === undefined ? null : Number(length))
 }
 
-async function receiveForm(packages: Packages, request: FastifyRequest, limit: number): Promise<SpoolEntry> {
+async function receiveForm(packages: Packages, request: FastifyRequest, target: UploadTarget): Promise<SpoolEntry> {
   // The spool watches over the file only; a form can stop before it.
   const timer = setTimeout(() => request.raw.destroy(), IDLE_MS)
   const restart = () => timer.refresh()
   request.raw.on('data', restart)
   try {
     for await (const part of request.parts()) {
-      if (part.type === 'file') return await packages.spool.receive(part.file, { limit })
+      if (part.type === 'file') return await packages.receive(target, part.file, null)
     }
   } catch (error) {
     if (error instanceof RegistryError) throw error

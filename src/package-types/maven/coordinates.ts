@@ -69,7 +69,8 @@ export function parsePath(encoded: string): ParsedPath | null {
   const checksum = (CHECKSUM.exec(segments.at(-1)!)?.[1] ?? null) as Algorithm | null
   const last = segments.pop()!
   const filename = checksum === null ? last : last.slice(0, -checksum.length - 1)
-  const path = toPath(segments, filename)
+  // `...md5` would be the checksum of `..`.
+  const path = isSegment(filename) ? toPath(segments, filename) : null
   return path === null ? null : { path, checksum }
 }
 
@@ -78,11 +79,17 @@ export function packageName(path: RepositoryPath): string | null {
   return path.kind === 'root' || path.group === '' ? null : `${path.group}:${path.artifact}`
 }
 
+/** The group whose metadata has this path, if it is not that of an artifact. */
+export function groupOf({ group, artifact }: MetadataPath): string {
+  return group === '' ? artifact : `${group}.${artifact}`
+}
+
 /** The path below a repository's root, percent-encoded, without a leading slash. */
 export function formatPath(path: RepositoryPath): string {
   return segmentsOf(path).map(encodeURIComponent).join('/')
 }
 
+/** Whether a version is one that goes on changing (maven.md §1). */
 export function isSnapshot(version: string): boolean {
   return version.endsWith(SNAPSHOT)
 }

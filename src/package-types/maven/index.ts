@@ -1,7 +1,8 @@
 import type { PackageType } from '../package-type.ts'
+import { parseTarget } from './address.ts'
 import { MAVEN } from './coordinates.ts'
 import { renderError } from './errors.ts'
-import { parseTarget, routes } from './routes.ts'
+import { routes } from './routes.ts'
 import { upstream } from './upstream.ts'
 
 /** Java packages, as Maven, Gradle, sbt and the others deploy and resolve them. */

@@ -1,6 +1,6 @@
-import { Blocked, Forbidden } from '../../errors.ts'
+import { Blocked } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
-import type { RenderError } from '../../http/error-handler.ts'
+import { asksForCredentials, type RenderError } from '../../http/error-handler.ts'
 
 /**
  * An error as npm clients read it: `{"error": text}`, which npm prints after status and URL. A caller without access
@@ -8,7 +8,7 @@ import type { RenderError } from '../../http/error-handler.ts'
  * text may speak of one-time passwords: npm would ask for one (npm.md §2).
  */
 export const renderError: RenderError = (error, request) => {
-  const isUnauthorized = error.status === 401 || (error instanceof Forbidden && error.subject === 'access')
+  const isUnauthorized = asksForCredentials(error)
   const headers: Record<string, string> = {}
   if (isUnauthorized) headers['www-authenticate'] = 'Basic realm="Entrepot npm registry"'
   if (error instanceof Blocked) headers['npm-notice'] = toHeader(error.message)

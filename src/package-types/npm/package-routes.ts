@@ -126,7 +126,7 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
     reply: FastifyReply,
     target: { owner: Owner; doer: Owner; name: string },
   ): Promise<FastifyReply> {
-    const limit = publishLimit(services.packages.quota.typeLimit('npm'))
+    const limit = publishLimit(await services.packages.quota.typeLimit(target.owner, 'npm'))
     if (Number(request.headers['content-length'] ?? 0) > limit) {
       throw new TooLarge(`the body is over ${limit} bytes`, 'body')
     }

@@ -1,0 +1,79 @@
+import type { Doer } from '../../auth/authenticator.ts'
+import type { Owner } from '../../auth/owner.ts'
+import { NotFound } from '../../errors.ts'
+import type { Services } from '../../services.ts'
+import type { Upstream } from '../../upstream/upstreams.ts'
+import { groupOf, MAVEN, packageName, type RepositoryPath } from './coordinates.ts'
+import { HostedGroups } from './groups.ts'
+import { HostedMaven } from './hosted.ts'
+import { MirroredMaven } from './mirrored.ts'
+import { MirroredDocuments } from './mirrored-documents.ts'
+import type { MavenSource } from './source.ts'
+
+type Method = 'GET' | 'HEAD'
+
+/** Which source answers a request: the owner's own packages, or the upstream that has the name. */
+export class Sources {
+  readonly #services: Services
+  readonly #groups: HostedGroups
+  readonly #documents: MirroredDocuments
+
+  constructor(services: Services) {
+    this.#services = services
+    const { config, clock, db, notices, packages } = services
+    this.#groups = new HostedGroups(db, clock, notices, packages.events)
+    this.#documents = new MirroredDocuments(config.cache.renderedDocuments, notices)
+  }
+
+  /** Whose answer a path gets; UpstreamUnavailable when an upstream that must be asked does not answer. */
+  async find(doer: Doer, owner: Owner, path: RepositoryPath, method: Method): Promise<MavenSource> {
+    const name = packageName(path)
+    if (name === null || (await this.#isOwnGroup(owner, path))) return this.#withoutName(owner, method)
+    const { upstream: engine } = this.#services
+    const resolution = await engine.resolve(doer, owner, MAVEN, name, (upstream) => this.#has(upstream, path))
+    if (resolution.kind === 'hosted') return this.#hosted(owner)
+    const { upstream, isPublic } = resolution
+    return new MirroredMaven(this.#services, this.#documents, { upstream, isPublic, method })
+  }
+
+  #hosted(owner: Owner): MavenSource {
+    return new HostedMaven(this.#services, this.#groups, owner)
+  }
+
+  /** A path that names no package says nothing of who might have it: it goes nowhere but to where it was sent. */
+  #withoutName(owner: Owner, method: Method): MavenSource {
+    if (owner.kind !== 'mirror') return this.#hosted(owner)
+    const { upstream: engine, permissions } = this.#services
+    const upstream = engine.forOwner(owner.id, MAVEN)
+    if (upstream === null) throw new NotFound('package', `of type ${MAVEN} in the mirror ${owner.name}`)
+    const isPublic = permissions.isPublic(owner)
+    return new MirroredMaven(this.#services, this.#documents, { upstream, isPublic, method })
+  }
+
+  /**
+   * Whether metadata is asked for that would be a package's nobody here has, but for a group's that is the owner's: its
+   * name must not leave the server.
+   */
+  async #isOwnGroup(owner: Owner, path: RepositoryPath): Promise<boolean> {
+    if (path.kind !== 'metadata' || owner.kind === 'mirror') return false
+    if (!(await this.#groups.find(owner.id, groupOf(path))).isOurs) return false
+    return (await this.#services.packages.lookup.findPackage(owner.id, MAVEN, packageName(path)!)) === null
+  }
+
+  /** Whether an upstream has the very thing, where it has no metadata of the name. */
+  async #has(upstream: Upstream, path: RepositoryPath): Promise<boolean> {
+    if (path.kind === 'metadata') return false
+    const source = new MirroredMaven(this.#services, this.#documents, { upstream, isPublic: false, method: 'HEAD' })
+    try {
+      if (path.kind !== 'file') await source.document(path)
+      else {
+        const answer = await source.file(path)
+        if (typeof answer.source !== 'function') answer.source.close()
+      }
+      return true
+    } catch (error) {
+      if (error instanceof NotFound) return false
+      throw error
+    }
+  }
+}
