@@ -50,14 +50,21 @@ export class PackageRemoval {
     this.#rules = rules
   }
 
-  /** Deletes a version with its files, and the versions that its type says go with it. */
-  async removePackageVersion(target: VersionTarget, doer: Owner | null): Promise<boolean> {
+  /**
+   * Deletes a version with its files, and the versions that its type says go with it. `isNeeded` is asked when nobody
+   * can change the version any more, and may keep it.
+   */
+  async removePackageVersion(
+    target: VersionTarget,
+    doer: Owner | null,
+    isNeeded: (transaction: Transaction) => Promise<boolean> = async () => false,
+  ): Promise<boolean> {
     const { version } = target
     const removed = await this.#db.inTransaction(async (transaction) => {
       const { versionsRemovedWith } = this.#rules.get(target.package.type) ?? {}
       // Which versions go along an upload may be changing just now.
       if (versionsRemovedWith !== undefined && !(await lockPackage(this.#db, target.package, transaction))) return null
-      if (!(await lockVersion(this.#db, version, transaction))) return null
+      if (!(await lockVersion(this.#db, version, transaction)) || (await isNeeded(transaction))) return null
       const others = (await versionsRemovedWith?.(this.#db, version, transaction)) ?? []
       const versions: VersionRow[] = []
       const fileIds: number[] = []
@@ -172,8 +179,10 @@ export class PackageRemoval {
     for (const fileId of fileIds) this.#events.emit({ action: 'file-removed', fileId })
     this.#events.emit({ action: 'changed', ownerId, type, lowerName })
     if (owner.kind === 'mirror') return
-    for (const { version, isInternal } of versions) {
-      if (!isInternal) this.#events.emit({ action: 'deleted', owner, type, name, version, doer })
+    for (const version of versions) {
+      if (version.isInternal) continue
+      const rows = { package: row, version }
+      this.#events.emit({ action: 'deleted', owner, type, name, version: version.version, doer, rows })
     }
   }
 }

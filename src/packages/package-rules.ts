@@ -8,6 +8,8 @@ export interface PackageRules {
   readonly hasCaseSensitiveVersions?: boolean
   /** Absent: a version goes alone. */
   readonly versionsRemovedWith?: VersionsRemovedWith
+  /** Absent: cleanup rules alone decide. */
+  readonly versionsKeptByCleanup?: VersionsKeptByCleanup
 }
 
 /** By type. */
@@ -22,3 +24,10 @@ export type VersionsRemovedWith = (
   version: VersionRow,
   transaction: Transaction,
 ) => Promise<readonly VersionRow[]>
+
+/** Ids of the versions of a package that no cleanup rule may remove now, and that do not count for any. */
+export type VersionsKeptByCleanup = (
+  db: Database,
+  packageId: number,
+  transaction: Transaction | null,
+) => Promise<ReadonlySet<number>>

@@ -1,48 +1,52 @@
 import { QueryTypes, type Transaction } from 'sequelize'
 import type { Owner } from '../auth/owner.ts'
 import type { Database } from '../db/connect.ts'
-import { QuotaExceeded } from '../errors.ts'
+import { QuotaExceeded, Unprocessable } from '../errors.ts'
+import type { RulesByType } from './package-rules.ts'
+import type { OwnerLimits } from './quota-limits.ts'
+import { largestVersions, type UsedVersion, usageOf } from './usage.ts'
 
 const OVER_TYPE_LIMIT = 'maximum allowed package type size exceeded'
 /** Unfinished uploads of one owner, however small. */
 const MAX_UPLOADS = 1_000
 const OVER_TOTAL_SIZE = 'maximum allowed package storage quota exceeded'
 
-/** The section `packages` of the configuration. -1: unlimited; 0 is a real limit. */
-export interface QuotaLimits {
-  /** Versions of one owner, all types. */
-  readonly limitTotalOwnerCount: number
-  /** Bytes of one owner's files. */
-  readonly limitTotalOwnerSize: number
-  /** Bytes of one file, by type. */
-  readonly limits: Readonly<Record<string, number>>
-}
-
 /**
  * Limits on what an owner may store (gitea-model.md §7). Site admins who upload and mirrors are exempt. Every check
  * throws QuotaExceeded. The totals are exact however many upload at once if `lock` comes first in the transaction.
  */
 export class Quota {
+  /** What holds for whom. */
+  readonly limits: OwnerLimits
   readonly #db: Database
-  readonly #limits: QuotaLimits
+  readonly #rules: RulesByType
 
-  constructor(db: Database, limits: QuotaLimits) {
+  constructor(db: Database, limits: OwnerLimits, rules: RulesByType) {
     this.#db = db
-    this.#limits = limits
+    this.limits = limits
+    this.#rules = rules
   }
 
   /** Bytes that one file of the type may have; Infinity when unlimited. */
-  typeLimit(type: string): number {
-    const limit = Object.hasOwn(this.#limits.limits, type) ? this.#limits.limits[type]! : -1
+  async typeLimit(owner: Owner, type: string, transaction: Transaction | null = null): Promise<number> {
+    const { limits } = await this.limits.of(owner.id, transaction)
+    const limit = Object.hasOwn(limits, type) ? limits[type]! : -1
     return limit < 0 ? Number.POSITIVE_INFINITY : limit
   }
 
-  /**
-   * For a Content-Length, before the body is read: whether a file of `size` bytes can be accepted at all. What others
-   * upload meanwhile is not seen; `checkFile` decides.
-   */
-  async checkUpload(creator: Owner | null, owner: Owner, type: string, size: number): Promise<void> {
-    await this.checkFile(creator, owner, type, size, null)
+  /** Throws Unprocessable when there are no packages of that type. */
+  checkType(type: string): void {
+    if (!this.#rules.has(type)) throw new Unprocessable(`[Type]: there are no packages of type ${type}`)
+  }
+
+  /** What the owner's packages take: bytes of all files, and versions. */
+  usage(owner: Owner): Promise<{ size: number; count: number }> {
+    return usageOf(this.#db, owner.id)
+  }
+
+  /** The owner's versions with the most bytes, one page of them, and how many there are. */
+  largest(owner: Owner, page: { limit: number; offset: number }): Promise<{ rows: UsedVersion[]; total: number }> {
+    return largestVersions(this.#db, owner.id, page)
   }
 
   /**
@@ -56,8 +60,8 @@ export class Quota {
     received = 0,
   ): Promise<{ limit: number; limitMessage: string }> {
     if (isExempt(creator, owner)) return { limit: Number.POSITIVE_INFINITY, limitMessage: '' }
-    const ofType = this.typeLimit(type)
-    const total = this.#limits.limitTotalOwnerSize
+    const ofType = await this.typeLimit(owner, type)
+    const { limitTotalOwnerSize: total } = await this.limits.of(owner.id)
     const taken = async () => (await this.#used(owner, null)) + (await this.#uploading(owner)) - received
     const left = total < 0 ? Number.POSITIVE_INFINITY : total - (await taken())
     return ofType <= left
@@ -79,7 +83,8 @@ export class Quota {
   /** Makes other uploads of this owner wait for the end of the transaction, when a total has to be kept. */
   async lock(creator: Owner | null, owner: Owner, transaction: Transaction): Promise<void> {
     if (isExempt(creator, owner) || this.#db.dialect === 'sqlite') return
-    if (this.#limits.limitTotalOwnerCount < 0 && this.#limits.limitTotalOwnerSize < 0) return
+    const { limitTotalOwnerCount, limitTotalOwnerSize } = await this.limits.of(owner.id, transaction)
+    if (limitTotalOwnerCount < 0 && limitTotalOwnerSize < 0) return
     await this.#db.sequelize.query('SELECT id FROM user WHERE id = $1 FOR UPDATE', {
       type: QueryTypes.SELECT,
       bind: [owner.id],
@@ -89,8 +94,9 @@ export class Quota {
 
   /** Whether the owner may have one version more. */
   async checkCount(creator: Owner | null, owner: Owner, transaction: Transaction | null): Promise<void> {
-    const limit = this.#limits.limitTotalOwnerCount
-    if (limit < 0 || isExempt(creator, owner)) return
+    if (isExempt(creator, owner)) return
+    const { limitTotalOwnerCount: limit } = await this.limits.of(owner.id, transaction)
+    if (limit < 0) return
     const count = await this.#total(
       `SELECT COUNT(*) AS total FROM package p
        JOIN package_version v ON v.package_id = p.id AND v.is_internal = 0
@@ -113,8 +119,8 @@ export class Quota {
     transaction: Transaction | null,
   ): Promise<void> {
     if (isExempt(creator, owner)) return
-    if (size > this.typeLimit(type)) throw new QuotaExceeded(OVER_TYPE_LIMIT)
-    const limit = this.#limits.limitTotalOwnerSize
+    if (size > (await this.typeLimit(owner, type, transaction))) throw new QuotaExceeded(OVER_TYPE_LIMIT)
+    const { limitTotalOwnerSize: limit } = await this.limits.of(owner.id, transaction)
     if (limit < 0) return
     if ((await this.#used(owner, transaction)) + size > limit) throw new QuotaExceeded(OVER_TOTAL_SIZE)
   }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Conflict, QuotaExceeded } from '../../src/errors.ts'
 import { testDialects } from '../support/test-database.ts'
@@ -27,9 +28,8 @@ describe.each(testDialects)('quotas on %s', (dialect) => {
     registry = await Registry.open(dialect, { limits: { limits: { npm: 4, generic: 0 } } })
     const { packages } = registry
     const alice = await registry.owner('alice')
-    expect([packages.quota.typeLimit('npm'), packages.quota.typeLimit('generic')]).toEqual([4, 0])
-    expect(packages.quota.typeLimit('maven')).toBe(Number.POSITIVE_INFINITY)
-    expect(packages.quota.typeLimit('constructor')).toBe(Number.POSITIVE_INFINITY)
+    const limits = ['npm', 'generic', 'maven', 'constructor'].map((type) => packages.quota.typeLimit(alice, type))
+    expect(await Promise.all(limits)).toEqual([4, 0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY])
     await publish(alice, 'a', '1234', { type: 'npm' })
     await expectRefused(publish(alice, 'a', '12345', { type: 'npm' }), messages.type)
     await publish(alice, 'empty', '')
@@ -142,12 +142,17 @@ describe.each(testDialects)('quotas on %s', (dialect) => {
   test('refuse by length before the body is read, and store nothing of what they refuse', async () => {
     registry = await Registry.open(dialect, { limits: { limitTotalOwnerSize: 10, limits: { npm: 5 } } })
     const [alice, mirror] = [await registry.owner('alice'), await registry.owner('mirror', 'mirror')]
-    const { quota } = registry.packages
     await publish(alice, 'a', '1234')
-    await expectRefused(quota.checkUpload(alice, alice, 'npm', 6), messages.type)
-    await expectRefused(quota.checkUpload(alice, alice, 'generic', 7), messages.size)
-    await quota.checkUpload(alice, alice, 'generic', 6)
-    await quota.checkUpload(null, mirror, 'npm', 1_000)
+    const receive = async (owner: typeof alice, type: string, length: number) => {
+      const body = Readable.from([Buffer.alloc(length)])
+      const entry = await registry.packages.receive({ creator: null, owner, type }, body, length)
+      expect(entry.size).toBe(length)
+      await entry.discard()
+    }
+    await expectRefused(receive(alice, 'npm', 6), messages.type)
+    await expectRefused(receive(alice, 'generic', 7), messages.size)
+    await receive(alice, 'generic', 6)
+    await receive(mirror, 'npm', 1_000)
     const before = await registry.contents()
     await expectRefused(publish(alice, 'b', '1234567'), messages.size)
     expect(await registry.contents()).toEqual(before)
