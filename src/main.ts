@@ -1,33 +1,14 @@
 #!/usr/bin/env node
-import { migrateCommand } from './commands/migrate.ts'
-import { serve } from './commands/serve.ts'
-import { ConfigError } from './config/config.ts'
+import { runCommandLine } from './commands/command-line.ts'
 
-const COMMANDS: Record<string, { run: () => Promise<void>; help: string }> = {
-  serve: { run: serve, help: 'migrate the database, then serve until SIGTERM' },
-  migrate: { run: migrateCommand, help: 'bring the database schema up to date and exit' },
-}
+// Whoever reads may leave early (`entrepot doctor | head`); that is no failure of ours.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
-const name = process.argv[2] ?? 'serve'
-const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-if (command === undefined) {
-  const isAsked = name === '--help' || name === '-h' || name === 'help'
-  const lines = Object.entries(COMMANDS).map(([verb, { help }]) => `  ${verb.padEnd(9)}${help}`)
-  const text = [
-    'Usage: entrepot <command>',
-    '',
-    ...lines,
-    '',
-    'Settings: config/default.yaml lists all of them.',
-    '',
-  ].join('\n')
-  ;(isAsked ? process.stdout : process.stderr).write(isAsked ? text : `unknown command ${name}\n\n${text}`)
-  process.exitCode = isAsked ? 0 : 2
-} else {
-  command.run().catch((error: unknown) => {
-    process.stderr.write(
-      `entrepot: ${error instanceof ConfigError ? error.message : ((error as Error).stack ?? String(error))}\n`,
-    )
-    process.exit(1)
-  })
-}
+const code = await runCommandLine(process.argv.slice(2), {
+  environment: process.env,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+})
+// What failed may have left something open; a server that has started is to run on.
+if (code !== 0) process.exit(code)

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkName, checkPassword } from './account-rules.ts'
-import type { Passwords } from './passwords.ts'
+import { drawPassword, type Passwords } from './passwords.ts'
 
 /** ENTREPOT_ADMIN_USERNAME and ENTREPOT_ADMIN_PASSWORD; empty: not given. */
 export interface FirstAdminConfig {
@@ -50,7 +50,7 @@ async function create(name: string, chosen: string, parts: FirstAdminParts): Pro
     if (inserted) parts.announce(`created the first administrator ${name} with the configured password`)
     return
   }
-  const password = randomBytes(18).toString('base64url').padEnd(parts.minPasswordLength, '.')
+  const password = drawPassword(parts.minPasswordLength)
   const path = join(parts.dataDir, FILE)
   // Written beside its place before the account exists: a crash in between must not lock everybody out.
   const draft = `${path}.${randomBytes(6).toString('hex')}`

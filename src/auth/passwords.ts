@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { hash, verify } from '@node-rs/argon2'
 import { Overloaded } from '../errors.ts'
 
@@ -5,6 +6,11 @@ import { Overloaded } from '../errors.ts'
 const CONCURRENT = 2
 /** About ten seconds of checks; whoever comes later is told to come back. */
 const WAITING = 200
+
+/** A password that nobody guesses, of at least so many characters. */
+export function drawPassword(minLength: number): string {
+  return randomBytes(18).toString('base64url').padEnd(minLength, '.')
+}
 
 /** Hashes and checks passwords with Argon2id, a few at a time (security.md S18). */
 export class Passwords {

@@ -78,6 +78,11 @@ export class Notices {
     this.#subscriber = subscriber as RedisClientType
   }
 
+  /** The connection that publishes, for whoever else has something to ask; null without Redis. */
+  get redis(): RedisClientType | null {
+    return this.#publisher
+  }
+
   close(): void {
     this.#publisher?.destroy()
     this.#subscriber?.destroy()

@@ -2,16 +2,31 @@ import closeWithGrace from 'close-with-grace'
 import { buildApp } from '../app.ts'
 import { startJobs } from '../jobs.ts'
 import { packageTypes } from '../package-types/index.ts'
+import type { Command } from './command.ts'
 import { start } from './start.ts'
+import type { Terminal } from './terminal.ts'
 
 /** ms to store what is in hand once the last connection is closed. */
 const LAST_WORK = 8_000
 const IDLE_CHECK = 100
 
-/** Serves until SIGTERM or SIGINT, then lets running requests end and exits 0. */
-export async function serve(): Promise<void> {
-  const { config, log, services } = await start(process.env)
-  const say = (line: string) => process.stdout.write(`${line}\n`)
+/** The server itself. */
+export const serve: Command = {
+  name: 'serve',
+  summary: 'Migrate the database, then serve until SIGTERM or SIGINT.',
+  help: `At the first start it makes the administrator (admin.username, admin.password; without a password it draws one,
+prints it once, and keeps it in <dataDir>/initial-admin-password), unless \`user create --admin\` has made one.
+
+SIGTERM and SIGINT stop taking connections, let running requests end (shutdownTimeout, 20 s) and exit 0.`,
+  run: async (_input, terminal) => {
+    await startServing(terminal)
+    return 0
+  },
+}
+
+async function startServing({ environment, stdout }: Terminal): Promise<void> {
+  const { config, log, services } = await start(environment)
+  const say = (line: string) => stdout.write(`${line}\n`)
   await services.accounts.ensureFirstAdmin(config, config.dataDir, say)
   const app = await buildApp(services)
   const stopJobs = startJobs(services)

@@ -2,7 +2,8 @@ import { mkdir } from 'node:fs/promises'
 import { dirname, isAbsolute, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as sqliteModule from '@appthreat/sqlite3'
-import { type Options, Sequelize, Transaction } from 'sequelize'
+import { type Options, QueryTypes, Sequelize, Transaction } from 'sequelize'
+import { ConfigError } from '../config/config.ts'
 
 const RETRIES = 5
 
@@ -10,8 +11,11 @@ const RETRIES = 5
 export class Database {
   readonly sequelize: Sequelize
   readonly dialect: 'sqlite' | 'mysql'
+  /** Where SQLite keeps it; null for a server. */
+  readonly file: string | null
   queries = 0
   #turn: Promise<void> = Promise.resolve()
+  #hasAnswered = false
 
   constructor(url: string) {
     const options: Options = {
@@ -22,14 +26,16 @@ export class Database {
     }
     if (url.startsWith('sqlite:')) {
       this.dialect = 'sqlite'
+      this.file = sqlitePath(url)
       this.sequelize = new Sequelize({
         ...options,
         dialect: 'sqlite',
-        storage: sqlitePath(url),
+        storage: this.file,
         dialectModule: (sqliteModule as unknown as { default: object }).default,
       })
     } else {
       this.dialect = 'mysql'
+      this.file = null
       this.sequelize = new Sequelize(url, {
         ...options,
         dialect: 'mysql',
@@ -43,17 +49,26 @@ export class Database {
 
   /** Opens the database; for SQLite makes its folder and sets WAL, so that readers never wait for the writer. */
   async open(): Promise<void> {
-    if (this.dialect === 'sqlite') {
-      const { storage = '' } = (this.sequelize as unknown as { options: { storage?: string } }).options
-      if (storage !== ':memory:') await mkdir(dirname(storage), { recursive: true })
+    if (this.file !== null) {
+      await mkdir(dirname(this.file), { recursive: true })
       await this.sequelize.query('PRAGMA journal_mode = WAL')
     }
     await this.check()
   }
 
+  /** The clock of the database's host, ms since the epoch; null where that is this host. */
+  async now(): Promise<number | null> {
+    if (this.dialect === 'sqlite') return null
+    const [row] = await this.sequelize.query<{ now: string }>('SELECT UNIX_TIMESTAMP(NOW(3)) AS now', {
+      type: QueryTypes.SELECT,
+    })
+    return Math.round(Number(row!.now) * 1_000)
+  }
+
   /** Throws when the database does not answer. */
   async check(): Promise<void> {
     await this.sequelize.query('SELECT 1')
+    this.#hasAnswered = true
   }
 
   /**
@@ -75,7 +90,8 @@ export class Database {
 
   async close(): Promise<void> {
     await this.#turn
-    await this.sequelize.close()
+    // The driver would wait for ever for a file that could not be opened.
+    if (this.file === null || this.#hasAnswered) await this.sequelize.close()
   }
 
   /** SQLite has one writer: queueing here is fair, waiting for its lock is not and ends in SQLITE_BUSY. */
@@ -94,7 +110,7 @@ const READ_COMMITTED = { isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMI
 
 function sqlitePath(url: string): string {
   const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '')
-  if (path === ':memory:') throw new Error('database.url: sqlite::memory: is not supported, give a file')
+  if (path === ':memory:') throw new ConfigError('database.url: sqlite::memory: is not supported, give a file')
   return isAbsolute(path) ? path : resolve(path)
 }
 

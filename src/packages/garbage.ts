@@ -24,8 +24,26 @@ const EMPTY = 'NOT EXISTS (SELECT 1 FROM package_version v WHERE v.package_id = 
 /** What a collection has freed. */
 export interface Freed {
   readonly blobs: number
-  /** Of contents. */
+  /** Of contents, as many as were there. */
   readonly bytes: number
+}
+
+/** How far a collection is, step by step in this order. */
+export interface GarbageProgress {
+  readonly step: 'uploads' | 'files' | 'packages' | 'blobs'
+  /** Deleted in this step so far. */
+  readonly deleted: number
+  /** Looked at in this step so far, and in all. */
+  readonly seen: number
+  readonly total: number
+}
+
+/** How to collect. */
+export interface GarbageOptions {
+  /** Ms. */
+  readonly olderThan?: number
+  /** Hears at least once of every step. */
+  readonly onProgress?: (progress: GarbageProgress) => void
 }
 
 /** What garbage collection works on. */
@@ -54,24 +72,34 @@ export interface GarbageParts {
  */
 export async function collectGarbage(
   parts: GarbageParts,
-  { olderThan = OLDER_THAN }: { olderThan?: number } = {},
+  { olderThan = OLDER_THAN, onProgress }: GarbageOptions = {},
 ): Promise<Freed> {
   const before = parts.clock.now() - olderThan
-  await parts.uploads.expire(before)
-  await expireInternalFiles(parts, before)
-  await deleteEmptyPackages(parts)
+  const isDone = (step: GarbageProgress['step'], deleted: number) =>
+    onProgress?.({ step, deleted, seen: deleted, total: deleted })
+  isDone('uploads', await parts.uploads.expire(before))
+  isDone('files', await expireInternalFiles(parts, before))
+  isDone('packages', await deleteEmptyPackages(parts))
+  const total = onProgress === undefined ? 0 : await countBlobs(parts.db, before)
   let freed: Freed = { blobs: 0, bytes: 0 }
   let last = 0
-  for (;;) {
+  for (let seen = 0; ; ) {
+    onProgress?.({ step: 'blobs', deleted: freed.blobs, seen, total })
     const candidates = await findBlobs(parts.db, before, last)
     if (candidates.length === 0) return freed
     last = candidates.at(-1)!.id
+    seen += candidates.length
     const deleted = await parts.db.inTransaction((transaction) => deleteBlobs(parts, candidates, transaction))
-    freed = {
-      blobs: freed.blobs + deleted.length,
-      bytes: deleted.reduce((sum, { size }) => sum + size, freed.bytes),
-    }
+    freed = { blobs: freed.blobs + deleted.blobs, bytes: freed.bytes + deleted.bytes }
   }
+}
+
+async function countBlobs(db: Database, before: number): Promise<number> {
+  const [row] = await db.sequelize.query<Raw>(
+    `SELECT COUNT(*) AS total FROM package_blob b WHERE b.created_at < $1 AND ${UNREFERENCED}`,
+    { type: QueryTypes.SELECT, bind: [before] },
+  )
+  return Number(row!['total'])
 }
 
 /** The next candidates after the id `last`. */
@@ -84,12 +112,11 @@ async function findBlobs(db: Database, before: number, last: number): Promise<Bl
   return rows.map((raw) => blobTable.read(raw)!)
 }
 
-/** Those it has deleted. */
-async function deleteBlobs(parts: GarbageParts, candidates: BlobRow[], transaction: Transaction): Promise<BlobRow[]> {
+async function deleteBlobs(parts: GarbageParts, candidates: BlobRow[], transaction: Transaction): Promise<Freed> {
   const { db, models } = parts
-  const deleted: BlobRow[] = []
-  for (const blob of candidates) {
-    const { id, createdAt, hashSha256 } = blob
+  const deleted: number[] = []
+  let bytes = 0
+  for (const { id, createdAt, hashSha256 } of candidates) {
     const select = (sql: string, bind: unknown[]) =>
       db.sequelize.query(sql, { type: QueryTypes.SELECT, bind, transaction })
     // By the key that uploads use: two ways to one row would lock it and its index in opposite orders.
@@ -99,32 +126,40 @@ async function deleteBlobs(parts: GarbageParts, candidates: BlobRow[], transacti
       `SELECT b.id FROM package_blob b WHERE b.id = $1 AND b.created_at = $2 AND ${UNREFERENCED}`,
       [id, createdAt],
     )
-    if (found.length > 0 && (await deleteContent(parts, hashSha256))) deleted.push(blob)
+    const freed = found.length > 0 ? await deleteContent(parts, hashSha256) : null
+    if (freed === null) continue
+    deleted.push(id)
+    bytes += freed
   }
-  await models.packageBlob.destroy({ where: { id: deleted.map(({ id }) => id) }, transaction })
-  return deleted
+  await models.packageBlob.destroy({ where: { id: deleted }, transaction })
+  return { blobs: deleted.length, bytes }
 }
 
-async function deleteContent({ blobs, onError }: GarbageParts, sha256: string): Promise<boolean> {
+/** How many bytes that freed; null when it could not be deleted. */
+async function deleteContent({ blobs, onError }: GarbageParts, sha256: string): Promise<number | null> {
   try {
-    await blobs.delete(sha256)
-    return true
+    return await blobs.delete(sha256)
   } catch (error) {
     onError(error, `the content ${sha256} could not be deleted`)
-    return false
+    return null
   }
 }
 
-async function deleteEmptyPackages({ db, models, lookup }: GarbageParts): Promise<void> {
+/** How many there were. */
+async function deleteEmptyPackages({ db, models, lookup }: GarbageParts): Promise<number> {
   const rows = await db.sequelize.query<Raw>(
     `SELECT ${packageTable.columns} FROM package p WHERE ${EMPTY} ORDER BY p.id`,
     { type: QueryTypes.SELECT },
   )
+  let deleted = 0
   for (const raw of rows) {
     const found = packageTable.read(raw)!
     const isDeleted = await db.inTransaction((transaction) => deleteIfEmpty(db, models, found, transaction))
-    if (isDeleted) lookup.forget(found)
+    if (!isDeleted) continue
+    lookup.forget(found)
+    deleted += 1
   }
+  return deleted
 }
 
 async function deleteIfEmpty(

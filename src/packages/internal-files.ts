@@ -20,9 +20,9 @@ interface ExpiryParts {
 
 /**
  * Deletes files of internal versions that were last uploaded before `before` (ms): they wait for something that names
- * them, and it has not come. Internal versions without files go too.
+ * them, and it has not come. Internal versions without files go too. How many files there were.
  */
-export async function expireInternalFiles(parts: ExpiryParts, before: number): Promise<void> {
+export async function expireInternalFiles(parts: ExpiryParts, before: number): Promise<number> {
   const { db, lookup, events } = parts
   const rows = await db.sequelize.query<Raw>(
     `SELECT ${packageTable.columns}, ${versionTable.columns} FROM package_version v
@@ -33,15 +33,18 @@ export async function expireInternalFiles(parts: ExpiryParts, before: number): P
      ORDER BY v.id`,
     { type: QueryTypes.SELECT, bind: [before] },
   )
+  let deleted = 0
   for (const raw of rows) {
     const row = packageTable.read(raw)!
     const version = versionTable.read(raw)!
     const fileIds = await db.inTransaction((transaction) => deleteOld(parts, row, version, before, transaction))
     if (fileIds.length === 0) continue
+    deleted += fileIds.length
     lookup.forget(row)
     for (const fileId of fileIds) events.emit({ action: 'file-removed', fileId })
     events.emit({ action: 'changed', ownerId: row.ownerId, type: row.type, lowerName: row.lowerName })
   }
+  return deleted
 }
 
 /** The ids of the files it has deleted. */

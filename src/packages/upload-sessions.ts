@@ -147,19 +147,23 @@ export class UploadSessions {
     await this.#quietly(this.#parts.uploadParts.removeAll(id))
   }
 
-  /** Deletes sessions to which nothing was added since `before` (ms), and bytes that no session knows. */
-  async expire(before: number): Promise<void> {
+  /** Deletes sessions to which nothing was added since `before` (ms), and bytes that no session knows; how many sessions. */
+  async expire(before: number): Promise<number> {
     const { models, uploadParts } = this.#parts
     const idle = await models.packageBlobUpload.findAll({
       where: { updatedAt: { [Op.lt]: before } },
       attributes: ['id', 'updatedAt'],
       raw: true,
     })
+    let deleted = 0
     for (const { id, updatedAt } of idle) {
-      if (await this.#delete({ id, updatedAt })) await this.release(id)
+      if (!(await this.#delete({ id, updatedAt }))) continue
+      await this.release(id)
+      deleted += 1
     }
     // A row is there before its first part: parts without one belong to a session that has ended.
     for (const id of await uploadParts.list()) if (!(await this.#exists(id))) await this.release(id)
+    return deleted
   }
 
   /** Deletes a part that no row tells of. NotFound('upload') when the session has ended. */

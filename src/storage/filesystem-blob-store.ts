@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { LRUCache } from 'lru-cache'
-import type { BlobStore } from './blob-store.ts'
+import type { BlobStore, StoredBlob } from './blob-store.ts'
 import type { ByteSource } from './byte-source.ts'
 import { Descriptor } from './descriptor.ts'
 import { syncFile, writeEntry } from './entry-file.ts'
@@ -10,6 +10,7 @@ import type { SpoolEntry } from './spool-entry.ts'
 import { storageError } from './storage-error.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
+const FOLDER = /^[0-9a-f]{2}$/
 const OPEN_FILES = 512
 const ABANDONED_MS = 24 * 60 * 60 * 1000
 
@@ -72,9 +73,24 @@ export class FilesystemBlobStore implements BlobStore {
     return true
   }
 
-  async delete(sha256: string): Promise<void> {
+  async delete(sha256: string): Promise<number> {
+    const path = this.#path(sha256)
     this.#open.delete(sha256)
-    await unlink(this.#path(sha256)).catch(ignoreMissing)
+    const size = await sizeOf(path)
+    await unlink(path).catch(ignoreMissing)
+    return size ?? 0
+  }
+
+  async *list(): AsyncGenerator<StoredBlob> {
+    for (const first of await listNames(this.#directory, FOLDER)) {
+      for (const second of await listNames(join(this.#directory, first), FOLDER)) {
+        const folder = join(this.#directory, first, second)
+        for (const sha256 of await listNames(folder, SHA256)) {
+          const stats = await stat(join(folder, sha256)).catch(ignoreMissing)
+          if (stats !== undefined) yield { sha256, size: stats.size, storedAt: stats.mtimeMs }
+        }
+      }
+    }
   }
 
   async check(): Promise<void> {
@@ -163,6 +179,12 @@ export class FilesystemBlobStore implements BlobStore {
     if (!SHA256.test(sha256)) throw new Error('a blob is known by its SHA-256 only')
     return join(this.#directory, sha256.slice(0, 2), sha256.slice(2, 4), sha256)
   }
+}
+
+/** Those that match, in order; none when the folder is not there. */
+async function listNames(folder: string, pattern: RegExp): Promise<string[]> {
+  const names = (await readdir(folder).catch(ignoreMissing)) ?? []
+  return names.filter((name) => pattern.test(name)).sort()
 }
 
 async function sweep(folder: string): Promise<void> {

@@ -70,7 +70,26 @@ export function describeBlobStore(name: string, make: (folder: string) => Promis
       expect(await store.open(absent)).toBeNull()
       expect(await store.has(absent)).toBe(false)
       expect(await store.sync(absent)).toBe(false)
-      await store.delete(absent)
+      expect(await store.delete(absent)).toBe(0)
+    })
+
+    it('lists what it holds, and says how much a deletion freed', async () => {
+      const list = async () => {
+        const found = []
+        for await (const blob of store.list()) found.push(blob)
+        return found
+      }
+      expect(await list()).toEqual([])
+      const sizes = new Map<string, number>()
+      for (const size of [0, 1, 1000, 2 * MIB]) sizes.set(await put(randomBytes(size)), size)
+      const found = await list()
+      expect(found.map(({ sha256 }) => sha256)).toEqual([...sizes.keys()].sort())
+      for (const { sha256, size, storedAt } of found) {
+        expect(size).toBe(sizes.get(sha256))
+        expect(Math.abs(Date.now() - storedAt)).toBeLessThan(60_000)
+        expect(await store.delete(sha256)).toBe(size)
+      }
+      expect(await list()).toEqual([])
     })
 
     it('makes a blob durable that was not', async () => {

@@ -21,14 +21,15 @@ class WatchedStore implements BlobStore {
     await this.afterPut(entry.digests.sha256)
   }
 
-  async delete(sha256: string): Promise<void> {
+  async delete(sha256: string): Promise<number> {
     await this.beforeDelete(sha256)
-    await this.#store.delete(sha256)
+    return this.#store.delete(sha256)
   }
 
   open = (sha256: string) => this.#store.open(sha256)
   has = (sha256: string) => this.#store.has(sha256)
   sync = (sha256: string) => this.#store.sync(sha256)
+  list = () => this.#store.list()
   check = () => this.#store.check()
 }
 

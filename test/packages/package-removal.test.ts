@@ -27,6 +27,7 @@ describe.each(testDialects)('removal on %s', (dialect) => {
   }
   const deleted = (name: string, version: string) => ({
     ...{ action: 'deleted', owner: alice, type: 'generic', name, version, doer: bob },
+    rows: { package: expect.objectContaining({ name }), version: expect.objectContaining({ version }) },
   })
   const changed = (lowerName: string) => ({ action: 'changed', ownerId: alice.id, type: 'generic', lowerName })
   const removed = ({ file }: FileRecord) => ({ action: 'file-removed', fileId: file.id })

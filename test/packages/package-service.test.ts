@@ -52,6 +52,7 @@ describe.each(testDialects)('uploads on %s', (dialect) => {
       owner: alice,
       creator: alice,
       package: record.package,
+      repository: null,
       version: record.version,
       files: [{ file: record.file, blob: record.blob, properties: [{ name: 'f', value: '' }] }],
       packageProperties: [{ name: 'p', value: "o'clock \\ $1" }],
@@ -63,7 +64,10 @@ describe.each(testDialects)('uploads on %s', (dialect) => {
     })
     expect(registry.events).toEqual([
       { action: 'changed', ownerId: alice.id, type: 'generic', lowerName: 'tool' },
-      { action: 'created', owner: alice, type: 'generic', name: 'Tool', version: '1.0-RC', doer: alice },
+      {
+        ...{ action: 'created', owner: alice, type: 'generic', name: 'Tool', version: '1.0-RC', doer: alice },
+        rows: { package: record.package, version: record.version },
+      },
     ])
   })
 
