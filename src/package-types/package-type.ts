@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { RenderError } from '../http/error-handler.ts'
 import type { PackageRules } from '../packages/package-rules.ts'
+import type { Services } from '../services.ts'
 import type { UpstreamAdapter } from '../upstream/adapter.ts'
 
 /** One ecosystem: its URLs, its errors, and how its upstreams speak. Its suite is test/contracts/package-type.ts. */
@@ -22,6 +23,8 @@ export interface PackageType extends PackageRules {
   readonly parseTarget: (request: FastifyRequest) => TargetName | null
   /** Absent: this type cannot be mirrored. */
   readonly upstream?: UpstreamAdapter
+  /** Removes, once a day, what the type itself knows to be superfluous; absent: nothing is. */
+  readonly tidy?: (services: Services) => Promise<void>
 }
 
 /** See `PackageType.parseTarget`. */

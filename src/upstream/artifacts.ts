@@ -133,8 +133,9 @@ export class Artifacts {
     await this.#filing.forsake(upstreamId)
   }
 
-  /** Asks again what an upstream has. */
+  /** Asks again what an upstream has, and for what it got wrong. */
   invalidate(upstreamId: number): void {
+    this.#shunned.clear(upstreamId)
     this.#confirmations.clear(upstreamId)
     this.#absences.clear(upstreamId)
     this.#inquiries.clear(upstreamId)

@@ -31,4 +31,9 @@ export class Shunned {
     const entry = this.#entries.get(key)
     if (entry !== undefined && this.#clock.now() < entry.until) throw entry.reason
   }
+
+  /** Forgets those of one upstream, whose keys begin with its id and a colon. */
+  clear(upstreamId: number): void {
+    for (const key of this.#entries.keys()) if (key.startsWith(`${upstreamId}:`)) this.#entries.delete(key)
+  }
 }

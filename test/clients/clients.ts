@@ -48,6 +48,11 @@ export function hasCommand(name: string): boolean {
   }
 }
 
+/** Whether a file or directory that a package brings is there; the same rule in CI. */
+export function hasFile(path: string): boolean {
+  return existsSync(path) || missing(path) !== null
+}
+
 /** Whether daemons that need root can be started; the same rule in CI. */
 export function isRoot(): boolean {
   return process.getuid?.() === 0 || missing('root') !== null

@@ -5,7 +5,7 @@ export const MAVEN = 'maven'
 
 const METADATA = 'maven-metadata.xml'
 const CHECKSUM = /\.(md5|sha1|sha256|sha512)$/
-const SNAPSHOT = '-SNAPSHOT'
+const SNAPSHOT = 'SNAPSHOT'
 /** The longest segment of a path, in characters: no file system, and no column, takes a longer name. */
 const LONGEST = 255
 // What some file system or URL would take for something else; no ecosystem tool ever writes it.
@@ -18,7 +18,7 @@ export interface FilePath {
   readonly kind: 'file'
   readonly group: string
   readonly artifact: string
-  /** Name of the folder: a snapshot's ends with `-SNAPSHOT`, whatever its file names say. */
+  /** Name of the folder: a snapshot's is or ends with `SNAPSHOT`, whatever its file names say. */
   readonly version: string
   readonly filename: string
 }
@@ -66,11 +66,11 @@ export interface ParsedPath {
 export function parsePath(encoded: string): ParsedPath | null {
   const segments = decodeSegments(encoded)
   if (segments === null) return null
-  const checksum = (CHECKSUM.exec(segments.at(-1)!)?.[1] ?? null) as Algorithm | null
   const last = segments.pop()!
+  const checksum = (CHECKSUM.exec(last)?.[1] ?? null) as Algorithm | null
   const filename = checksum === null ? last : last.slice(0, -checksum.length - 1)
-  // `...md5` would be the checksum of `..`.
-  const path = isSegment(filename) ? toPath(segments, filename) : null
+  // Not the last segment as it is: a file with the longest name has checksums too, and `...md5` is that of `..`.
+  const path = [...segments, filename].every(isSegment) ? toPath(segments, filename) : null
   return path === null ? null : { path, checksum }
 }
 
@@ -91,13 +91,13 @@ export function formatPath(path: RepositoryPath): string {
 
 /** Whether a version is one that goes on changing (maven.md §1). */
 export function isSnapshot(version: string): boolean {
-  return version.endsWith(SNAPSHOT)
+  return version === SNAPSHOT || version.endsWith(`-${SNAPSHOT}`)
 }
 
 /** Whether the file is one that a snapshot's version keeps replacing: its name has no timestamp (maven.md §4). */
 export function isReplaceable({ version, artifact, filename }: FilePath): boolean {
   if (!isSnapshot(version)) return false
-  const base = `${artifact}-${version.slice(0, -SNAPSHOT.length)}-`
+  const base = `${artifact}-${version.slice(0, -SNAPSHOT.length)}`
   return !(filename.startsWith(base) && /^\d{8}\.\d{6}-\d+(?=[-.])/.test(filename.slice(base.length)))
 }
 
@@ -125,8 +125,7 @@ function segmentsOf(path: RepositoryPath): string[] {
 
 function decodeSegments(encoded: string): string[] | null {
   try {
-    const segments = encoded.split('/').map(decodeURIComponent)
-    return segments.every(isSegment) ? segments : null
+    return encoded.split('/').map(decodeURIComponent)
   } catch {
     return null
   }

@@ -36,7 +36,7 @@ export const deployRoutes: FastifyPluginAsyncTypebox = async (scope) => {
     }
     const bytes = await readBody(request, MAX_METADATA)
     if (path.kind === 'metadata') {
-      await namePlugins(services, owner, path, bytes)
+      await namePlugins(services, { owner, doer: request.doer }, path, bytes)
       return reply.code(200).send()
     }
     await announceSnapshot(services, owner, path, bytes)

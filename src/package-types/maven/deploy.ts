@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { Doer } from '../../auth/doer.ts'
 import type { Owner } from '../../auth/owner.ts'
 import { Invalid, NotFound } from '../../errors.ts'
 import type { AlsoInTransaction, PackageRow } from '../../packages/package-info.ts'
@@ -18,10 +19,11 @@ import {
 import { digestsOfBlob, isPom } from './files.ts'
 import { defaultPrefix, formatPlugin } from './groups.ts'
 import { type RepositoryMetadata, readMetadata } from './metadata-xml.ts'
-import { checkPom, type Pom } from './pom.ts'
+import { checkPom } from './pom.ts'
 import { readPomFile } from './pom-file.ts'
 import { announceBuild, findBlob, findPlugin, readPlugins, writeMetadata, writePlugin } from './queries.ts'
 import { buildName } from './snapshots.ts'
+import { parseXmlInTurns } from './xml.ts'
 
 const MAX_PLUGINS = 1_000
 
@@ -43,11 +45,12 @@ export async function deployFile(
   body: Readable,
   length: number | null,
 ): Promise<void> {
-  const { packages, db } = services
+  const { packages, db, config } = services
   const content = await packages.receive({ owner, creator, type: MAVEN }, body, length)
   try {
     const isLead = isPom(path)
-    const pom = isLead ? await checkedPom(content, path) : null
+    const pom = isLead ? await readPomFile(content) : null
+    if (pom !== null && config.packages.checkMavenPoms) checkPom(pom, path)
     const metadata = pom?.metadata ?? null
     const also: AlsoInTransaction = async ({ version, package: row, transaction }) => {
       await writeMetadata(db, version.id, metadata!, transaction)
@@ -96,7 +99,7 @@ export async function announceSnapshot(
   path: SnapshotMetadataPath,
   bytes: Buffer,
 ): Promise<void> {
-  const snapshot = tryRead(bytes)?.snapshot ?? null
+  const snapshot = (await tryRead(bytes))?.snapshot ?? null
   if (snapshot === null) return
   const { db } = services
   const changed = await db.inTransaction((transaction) =>
@@ -107,10 +110,16 @@ export async function announceSnapshot(
 
 /**
  * Takes what the metadata of a group says of plugins that are ours: by which prefix command lines call them. The rest
- * of it, and the metadata of an artifact, is generated.
+ * of it, and the metadata of an artifact, is generated. Plugins that the caller may not write are left alone: the
+ * guard has looked at the artifact that the path would be.
  */
-export async function namePlugins(services: Services, owner: Owner, path: MetadataPath, bytes: Buffer): Promise<void> {
-  const plugins = tryRead(bytes)?.plugins ?? []
+export async function namePlugins(
+  services: Services,
+  { owner, doer }: { owner: Owner; doer: Doer },
+  path: MetadataPath,
+  bytes: Buffer,
+): Promise<void> {
+  const plugins = (await tryRead(bytes))?.plugins ?? []
   if (plugins.length === 0) return
   const { db } = services
   const group = groupOf(path)
@@ -121,6 +130,7 @@ export async function namePlugins(services: Services, owner: Owner, path: Metada
     const value = formatPlugin({ prefix, name })
     const plugin = `${group}:${artifactId}`
     if (known.get(plugin.toLowerCase()) === value) continue
+    if (doer.restriction?.allows(owner.lowerName, MAVEN, plugin) === false) continue
     const changed = await db.inTransaction(async (transaction) => {
       const row = await findPlugin(db, owner.id, plugin, transaction)
       if (row === null || row.value === value) return null
@@ -131,15 +141,9 @@ export async function namePlugins(services: Services, owner: Owner, path: Metada
   }
 }
 
-async function checkedPom(content: SpoolEntry, path: FilePath): Promise<Pom> {
-  const pom = await readPomFile(content)
-  checkPom(pom, path)
-  return pom
-}
-
-function tryRead(bytes: Buffer): RepositoryMetadata | null {
+async function tryRead(bytes: Buffer): Promise<RepositoryMetadata | null> {
   try {
-    return readMetadata(bytes)
+    return readMetadata(await parseXmlInTurns(bytes))
   } catch (error) {
     if (error instanceof Invalid) return null
     throw error

@@ -34,10 +34,11 @@ const OVERHEAD = 1_000
 /** The packages that an owner has published here. A warm answer runs no SQL and renders nothing. */
 export class HostedMaven implements MavenSource {
   readonly #services: Services
-  readonly #groups: HostedGroups
+  readonly #groups: HostedGroups | null
   readonly #owner: Owner
 
-  constructor(services: Services, groups: HostedGroups, owner: Owner) {
+  /** `groups` null: there is no metadata of groups for the caller. */
+  constructor(services: Services, groups: HostedGroups | null, owner: Owner) {
     this.#services = services
     this.#groups = groups
     this.#owner = owner
@@ -56,13 +57,13 @@ export class HostedMaven implements MavenSource {
       lastModified: file.createdAt,
       digests: digestsOfBlob(blob),
       versionId: file.isLead ? version.id : null,
-      ...this.#headers(!isSnapshot(path.version)),
+      ...this.#headers(isImmutable(path)),
     }
   }
 
   async checksum(path: FilePath, algorithm: Algorithm): Promise<ChecksumAnswer> {
     const { blob } = await this.#find(path)
-    return { hex: digestsOfBlob(blob)[algorithm], ...this.#headers(!isSnapshot(path.version)) }
+    return { hex: digestsOfBlob(blob)[algorithm], ...this.#headers(isImmutable(path)) }
   }
 
   async document(path: DocumentPath): Promise<DocumentAnswer> {
@@ -82,7 +83,8 @@ export class HostedMaven implements MavenSource {
   async #document(path: DocumentPath): Promise<HostedDocument | null> {
     if (path.kind === 'root') return null
     if (path.kind === 'snapshot-metadata') return this.#snapshotMetadata(path)
-    return (await this.#artifactMetadata(path)) ?? (await this.#groups.find(this.#owner.id, groupOf(path))).document
+    const document = await this.#artifactMetadata(path)
+    return document ?? (await this.#groups?.find(this.#owner.id, groupOf(path)))?.document ?? null
   }
 
   #artifactMetadata(path: MetadataPath): Promise<HostedDocument | null> {
@@ -127,13 +129,18 @@ export class HostedMaven implements MavenSource {
     return rendered.document
   }
 
-  #headers(isImmutable: boolean) {
+  #headers(isForEver: boolean) {
     const isPublic = this.#services.permissions.isPublic(this.#owner)
     return {
       headers: {},
-      cacheControl: isImmutable ? cacheControl.artifact(isPublic) : cacheControl.hosted(isPublic),
+      cacheControl: isForEver ? cacheControl.artifact(isPublic) : cacheControl.hosted(isPublic),
     }
   }
+}
+
+/** Versions are found in any case: `1.0-snapshot` shows files of `1.0-SNAPSHOT`. */
+function isImmutable({ version }: FilePath): boolean {
+  return !isSnapshot(version.toUpperCase())
 }
 
 function weightOf({ document }: Rendered): number {

@@ -2,6 +2,7 @@ import type { PackageType } from '../package-type.ts'
 import { parseTarget } from './address.ts'
 import { MAVEN } from './coordinates.ts'
 import { renderError } from './errors.ts'
+import { removeOldBuilds } from './old-builds.ts'
 import { routes } from './routes.ts'
 import { upstream } from './upstream.ts'
 
@@ -14,4 +15,8 @@ export const maven: PackageType = {
   renderError,
   parseTarget,
   upstream,
+  tidy: async (services) => {
+    const files = await removeOldBuilds(services, services.config.packages.retainMavenSnapshotBuilds)
+    if (files > 0) services.log.info({ files }, 'old snapshot builds removed')
+  },
 }

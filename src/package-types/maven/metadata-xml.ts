@@ -1,6 +1,6 @@
 import { Invalid } from '../../errors.ts'
 import { isSnapshot } from './coordinates.ts'
-import { childOf, entriesOf, parseXml, textOf, type XmlElement } from './xml.ts'
+import { childOf, entriesOf, textOf, type XmlElement } from './xml.ts'
 
 const HEADER = '<?xml version="1.0" encoding="UTF-8"?>\n'
 const SNAPSHOT = 'SNAPSHOT'
@@ -113,12 +113,8 @@ export function renderPluginMetadata(plugins: readonly PluginEntry[]): Buffer {
   })
 }
 
-/**
- * Reads what is there of any `maven-metadata.xml`. Throws Invalid for what is no XML that `parseXml` reads, or another
- * document.
- */
-export function readMetadata(bytes: Buffer): RepositoryMetadata {
-  const metadata = parseXml(bytes)
+/** Reads what is there of the root element of any `maven-metadata.xml`. Throws Invalid for another document. */
+export function readMetadata(metadata: XmlElement): RepositoryMetadata {
   if (metadata.name !== 'metadata') {
     throw new Invalid('the metadata cannot be read: its root element is no metadata', 'file')
   }

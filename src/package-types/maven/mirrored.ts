@@ -68,7 +68,13 @@ export class MirroredMaven implements MavenSource {
     const { key } = this.#request(path, await this.#stateOf(path), 'GET')
     const known = await this.#services.upstream.artifacts.digestOf(this.#upstream, key, algorithm)
     if (known !== null) {
-      return { hex: known, headers: this.#headers({ hit: true }), cacheControl: this.#fileControl(path) }
+      // What is only published of bytes on their way may turn out wrong, and be right the next time.
+      const isHeld = (await this.#services.upstream.artifacts.heldSize(this.#upstream, key)) !== null
+      return {
+        hex: known,
+        headers: this.#headers({ hit: true }),
+        cacheControl: isHeld ? this.#fileControl(path) : this.#documentControl(path),
+      }
     }
     const held = await this.#held(checksumRequest(path, algorithm))
     const hex = await held.accepted()

@@ -7,7 +7,8 @@ const IMPOSSIBLE = /[\s\\/"<>|!()[\]{}]|:.*:/
 /**
  * A pattern of an attachment or a reserved name; `*` stands for any characters. With a colon it is one of
  * `group:artifact`. Without, it is one of groups, and covers what is below them too (`com.acme` and `com.acme.*` are the
- * same), and the artifact whose path is that of the group: metadata of `com.acme` and of `com:acme` lie in one place.
+ * same). Whatever covers all artifacts of a group (`com.acme:*`) covers the artifact whose path is that of the group:
+ * metadata of `com.acme` and of `com:acme` lie in one place. A name without a colon is that of a group.
  * Case does not matter: a name that is reserved is so in every spelling. Throws Invalid for what no name can match.
  */
 export function compilePattern(pattern: string): NameMatcher {
@@ -17,7 +18,10 @@ export function compilePattern(pattern: string): NameMatcher {
   const lower = pattern.toLowerCase()
   if (lower.includes(':')) {
     const isMatch = compileGlob(lower)
-    return (name) => isMatch(name.toLowerCase())
+    return (name) => {
+      const lowerName = name.toLowerCase()
+      return isMatch(lowerName) || isMatch(`${lowerName.replace(':', '.')}:`)
+    }
   }
   const group = lower.replace(/(\.\*+)+$/, '')
   const isGroup = compileGlob(group)

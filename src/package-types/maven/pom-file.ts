@@ -1,10 +1,11 @@
 import { Invalid } from '../../errors.ts'
 import type { SpoolEntry } from '../../storage/spool-entry.ts'
 import { type Pom, readPom } from './pom.ts'
+import { parseXmlInTurns } from './xml.ts'
 
 const MAX_POM = 8 * 1024 * 1024
 
-/** Reads the POM that is a finished file. Throws Invalid as `readPom` does, and for one over 8 MiB. */
+/** Reads the POM that is a finished file. Throws Invalid for what is no XML or no POM, and for one over 8 MiB. */
 export async function readPomFile(content: SpoolEntry): Promise<Pom> {
   if (content.size > MAX_POM) throw new Invalid(`the POM is over ${MAX_POM} bytes`, 'file')
   const bytes = Buffer.alloc(content.size)
@@ -13,5 +14,5 @@ export async function readPomFile(content: SpoolEntry): Promise<Pom> {
     if (count === 0) throw new Error('the spool ended early')
     read += count
   }
-  return readPom(bytes)
+  return readPom(await parseXmlInTurns(bytes))
 }

@@ -1,6 +1,6 @@
 import { Invalid } from '../../errors.ts'
 import { type FilePath, isSnapshot } from './coordinates.ts'
-import { childOf, entriesOf, parseXml, textOf, type XmlElement } from './xml.ts'
+import { childOf, entriesOf, textOf, type XmlElement } from './xml.ts'
 
 /** Characters kept of a text: lists show them. */
 const MAX_TEXT = 4096
@@ -46,9 +46,8 @@ export interface Pom {
 type Filled<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
 type Show = (text: string | null) => string | undefined
 
-/** Reads a POM. Throws Invalid for what is no XML that `parseXml` reads, or no project. */
-export function readPom(bytes: Buffer): Pom {
-  const project = parseXml(bytes)
+/** Reads the root element of a POM. Throws Invalid for what is no project. */
+export function readPom(project: XmlElement): Pom {
   if (project.name !== 'project') throw new Invalid('the POM cannot be read: its root element is no project', 'file')
   const coordinates = {
     groupId: textOf(project, 'groupId') ?? textOf(project, 'parent', 'groupId'),

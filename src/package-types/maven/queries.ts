@@ -6,6 +6,9 @@ import { type FilePath, MAVEN, packageName, type SnapshotMetadataPath } from './
 
 export type { Transaction } from 'sequelize'
 
+/** Versions read at once, with all their files. */
+const VERSIONS = 20
+
 const VERSION = 0
 const PACKAGE = 2
 
@@ -94,6 +97,24 @@ export async function announceBuild(
   if (known.length > 0) return null
   await insertProperty(db, VERSION, versionId, BUILD, build, transaction)
   return packageTable.read(rows[0])
+}
+
+/** Ids of the next snapshot versions after the id `last`, of whichever owner; none after the last. */
+export async function readSnapshotVersions(db: Database, last: number): Promise<number[]> {
+  const rows = await db.sequelize.query<{ id: number }>(
+    `SELECT v.id AS id FROM package_version v JOIN package p ON p.id = v.package_id AND p.type = '${MAVEN}'
+     WHERE v.id > $1 AND v.is_internal = 0 AND v.version LIKE '%SNAPSHOT' ORDER BY v.id LIMIT ${VERSIONS}`,
+    { type: QueryTypes.SELECT, bind: [last] },
+  )
+  return rows.map(({ id }) => Number(id))
+}
+
+/** Takes back that a build was announced. */
+export async function forgetBuild(db: Database, versionId: number, build: string): Promise<void> {
+  await db.sequelize.query(
+    `DELETE FROM package_property WHERE ref_type = ${VERSION} AND ref_id = $1 AND name = '${BUILD}' AND value = $2`,
+    { bind: [versionId, build] },
+  )
 }
 
 /** Replaces the metadata of a version. */

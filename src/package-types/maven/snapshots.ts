@@ -32,9 +32,9 @@ export function buildName({ timestamp, buildNumber }: SnapshotBuild): string {
  * What the metadata of a snapshot names: of each kind of file the one of the newest build. Builds that a client has
  * announced by its metadata are complete; where there are such, the others are still being deployed and not looked at.
  */
-export function newestFiles(files: readonly SnapshotFile[], announced: ReadonlySet<string>): SnapshotFile[] {
+export function newestFiles<F extends SnapshotFile>(files: readonly F[], announced: ReadonlySet<string>): F[] {
   const complete = files.filter(({ timestamp, build }) => announced.has(buildName({ timestamp, buildNumber: build })))
-  const newest = new Map<string, SnapshotFile>()
+  const newest = new Map<string, F>()
   for (const file of complete.length > 0 ? complete : files) {
     const kind = `${file.classifier ?? ''}.${file.extension}`
     const held = newest.get(kind)

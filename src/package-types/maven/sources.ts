@@ -28,22 +28,28 @@ export class Sources {
   /** Whose answer a path gets; UpstreamUnavailable when an upstream that must be asked does not answer. */
   async find(doer: Doer, owner: Owner, path: RepositoryPath, method: Method): Promise<MavenSource> {
     const name = packageName(path)
-    if (name === null || (await this.#isOwnGroup(owner, path))) return this.#withoutName(owner, method)
+    if (name === null || (await this.#isOwnGroup(owner, path))) return this.#withoutName(doer, owner, path, method)
     const { upstream: engine } = this.#services
     const resolution = await engine.resolve(doer, owner, MAVEN, name, (upstream) => this.#has(upstream, path))
-    if (resolution.kind === 'hosted') return this.#hosted(owner)
+    if (resolution.kind === 'hosted') return this.#hosted(doer, owner)
     const { upstream, isPublic } = resolution
     return new MirroredMaven(this.#services, this.#documents, { upstream, isPublic, method })
   }
 
-  #hosted(owner: Owner): MavenSource {
-    return new HostedMaven(this.#services, this.#groups, owner)
+  #hosted({ restriction }: Doer, owner: Owner): MavenSource {
+    // The metadata of a group names all plugins in it.
+    const showsGroups = restriction === null || restriction.allowsAll(owner.lowerName, MAVEN)
+    return new HostedMaven(this.#services, showsGroups ? this.#groups : null, owner)
   }
 
   /** A path that names no package says nothing of who might have it: it goes nowhere but to where it was sent. */
-  #withoutName(owner: Owner, method: Method): MavenSource {
-    if (owner.kind !== 'mirror') return this.#hosted(owner)
+  async #withoutName(doer: Doer, owner: Owner, path: RepositoryPath, method: Method): Promise<MavenSource> {
+    if (owner.kind !== 'mirror') return this.#hosted(doer, owner)
     const { upstream: engine, permissions } = this.#services
+    // The metadata of a group with one component: the group may be reserved all the same.
+    if (path.kind === 'metadata' && (await engine.reservesAny(owner, MAVEN, [groupOf(path)]))) {
+      throw new NotFound('package', groupOf(path))
+    }
     const upstream = engine.forOwner(owner.id, MAVEN)
     if (upstream === null) throw new NotFound('package', `of type ${MAVEN} in the mirror ${owner.name}`)
     const isPublic = permissions.isPublic(owner)

@@ -17,6 +17,7 @@ import {
 } from './coordinates.ts'
 import { type RepositoryMetadata, readMetadata } from './metadata-xml.ts'
 import { digestInHeaders, isPage } from './upstream-checksums.ts'
+import { parseXml } from './xml.ts'
 
 const MINUTE = 60_000
 /** Never stale while revalidating: who asks for a snapshot wants what it is now. */
@@ -47,7 +48,7 @@ export function metadataRequest(path: MetadataPath | SnapshotMetadataPath): Docu
     accept: '*/*',
     ...(path.kind === 'metadata' ? {} : { times: SNAPSHOT_TIMES }),
     parse: (bytes) => {
-      const metadata = readMetadata(bytes)
+      const metadata = readMetadata(parseXml(bytes))
       checkCoordinates(metadata, path)
       return { bytes, metadata }
     },

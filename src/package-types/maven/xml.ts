@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SaxesParser } from 'saxes'
 import { Invalid } from '../../errors.ts'
 import { decodeXml, unreadable } from './xml-encoding.ts'
@@ -37,22 +38,21 @@ interface OpenElement {
  * encoding. Reads hardly further than the first of these.
  */
 export function parseXml(bytes: Buffer): XmlElement {
-  if (bytes.length > MAX_BYTES) throw unreadable(`it has more than ${MAX_BYTES} bytes`)
-  const text = decodeXml(bytes)
-  if (hasDocumentType(text)) throw unreadable('it has a DOCTYPE')
-  const builder = new TreeBuilder()
-  const parser = makeParser(builder)
-  try {
-    for (let at = 0; at < text.length; at += CHUNK) {
-      parser.write(text.slice(at, at + CHUNK))
-      builder.wait(CHUNK)
-    }
-    parser.close()
-  } catch (error) {
-    if (error instanceof Invalid) throw error
-    throw unreadable((error as Error).message)
+  const reading = read(bytes)
+  for (;;) {
+    const { done, value } = reading.next()
+    if (done === true) return value
   }
-  return builder.root!
+}
+
+/** The same for what anybody may send: the largest documents take seconds, and others get their turns meanwhile. */
+export async function parseXmlInTurns(bytes: Buffer): Promise<XmlElement> {
+  const reading = read(bytes)
+  for (;;) {
+    const { done, value } = reading.next()
+    if (done === true) return value
+    await nextTurn()
+  }
 }
 
 /** The first child of that name. */
@@ -70,6 +70,27 @@ export function textOf(element: XmlElement, ...path: string[]): string | null {
   let found: XmlElement | null = element
   for (const name of path) found = found && childOf(found, name)
   return found?.text || null
+}
+
+/** Piece by piece. */
+function* read(bytes: Buffer): Generator<undefined, XmlElement> {
+  if (bytes.length > MAX_BYTES) throw unreadable(`it has more than ${MAX_BYTES} bytes`)
+  const text = decodeXml(bytes)
+  if (hasDocumentType(text)) throw unreadable('it has a DOCTYPE')
+  const builder = new TreeBuilder()
+  const parser = makeParser(builder)
+  try {
+    for (let at = 0; at < text.length; at += CHUNK) {
+      parser.write(text.slice(at, at + CHUNK))
+      builder.wait(CHUNK)
+      yield
+    }
+    parser.close()
+  } catch (error) {
+    if (error instanceof Invalid) throw error
+    throw unreadable((error as Error).message)
+  }
+  return builder.root!
 }
 
 function makeParser(builder: TreeBuilder): SaxesParser {

@@ -24,6 +24,7 @@ describe('a path names', () => {
     ['com/acme/tool/1.0/tool-1.0.jar.asc', { ...file, filename: 'tool-1.0.jar.asc' }],
     ['com/acme/tool/1.0/%61%20b+c%2B.jar', { ...file, filename: 'a b+c+.jar' }],
     ['com/acme/tool/1.0/tool-1.0%2561.jar', { ...file, filename: 'tool-1.0%61.jar' }],
+    [`com/acme/tool/1.0/${'a'.repeat(255)}`, { ...file, filename: 'a'.repeat(255) }],
     ['com/acme/tool/maven-metadata.xml', { kind: 'metadata', group: 'com.acme', artifact: 'tool' }],
     ['com/maven-metadata.xml', { kind: 'metadata', group: '', artifact: 'com' }],
     // Not of a version: only snapshots have metadata of their own.
@@ -96,6 +97,7 @@ describe('nothing is named by', () => {
     '.index/nexus-maven-repository-index.gz',
     '.index/a/1.0/nexus-maven-repository-index.gz',
     `com/acme/tool/1.0/${'a'.repeat(256)}`,
+    `com/acme/tool/1.0/${'a'.repeat(256)}.sha1`,
     `com/acme/tool/${'1'.repeat(256)}/tool.jar`,
     'com/acme/tool/maven-metadata.xml.asc',
   ])('%j', (path) => {
@@ -194,4 +196,11 @@ test.each([
   ['1.0', 'tool-1.0.jar', false],
 ])('in %s the file %s is kept being replaced: %s', (version, filename, expected) => {
   expect(isReplaceable({ ...file, version, filename })).toBe(expected)
+})
+
+test('a version that is only called SNAPSHOT is a snapshot', () => {
+  expect(isReplaceable({ ...file, version: 'SNAPSHOT', filename: 'tool-SNAPSHOT.jar' })).toBe(true)
+  expect(isReplaceable({ ...file, version: 'SNAPSHOT', filename: 'tool-20261121.200011-1.jar' })).toBe(false)
+  expect(parsePath('com/acme/tool/SNAPSHOT/maven-metadata.xml')?.path.kind).toBe('snapshot-metadata')
+  expect(parsePath('com/acme/tool/1.0.SNAPSHOT/maven-metadata.xml')?.path.kind).toBe('metadata')
 })

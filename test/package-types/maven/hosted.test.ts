@@ -248,6 +248,25 @@ describe('a POM', () => {
     expect((await server.api('GET', `/packages/alice/maven/com.acme%3A${artifact}`)).statusCode).toBe(404)
   })
 
+  test('that speaks of something else is refused, unless that is wanted', async () => {
+    const { artifact, root } = fresh()
+    const path = `${root}/1.0/${artifact}-1.0.pom`
+    const foreign = pom('org.vendor', 'driver', '7.1')
+    const refused = await repository.put(path, foreign)
+    expect(refused.statusCode).toBe(400)
+    expect(refused.body).toContain('the POM says groupId org.vendor, its path com.acme')
+    expect(await repository.read(path)).toBe(404)
+    const tolerant = await TestApp.start({ environment: { ENTREPOT_PACKAGES_CHECK_MAVEN_POMS: 'false' } })
+    try {
+      const other = new Repository(tolerant, 'alice', await tolerant.createUser('alice'))
+      expect(await other.send(path, foreign)).toBe(201)
+      expect(await other.send(`${root}/1.0/${artifact}-1.0-sources.jar`, 'x')).toBe(201)
+      expect(await other.send(`${root}/1.1/${artifact}-1.1.pom`, 'no XML')).toBe(400)
+    } finally {
+      await tolerant.close()
+    }
+  })
+
   test('with a classifier is an ordinary file', async () => {
     const { artifact, root } = fresh()
     const path = `${root}/1.0/${artifact}-1.0-build.pom`

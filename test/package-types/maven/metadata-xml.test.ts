@@ -2,14 +2,19 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Invalid } from '../../../src/errors.ts'
 import {
-  readMetadata,
+  readMetadata as readRoot,
   renderArtifactMetadata,
   renderPluginMetadata,
   renderSnapshotMetadata,
 } from '../../../src/package-types/maven/metadata-xml.ts'
+import { parseXml } from '../../../src/package-types/maven/xml.ts'
 
 const HEADER = '<?xml version="1.0" encoding="UTF-8"?>\n'
 const NOON = Date.UTC(2026, 10, 21, 12, 0, 0, 999)
+
+function readMetadata(bytes: Buffer) {
+  return readRoot(parseXml(bytes))
+}
 
 function read(text: string) {
   return readMetadata(Buffer.from(text))

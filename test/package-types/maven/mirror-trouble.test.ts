@@ -194,6 +194,16 @@ describe('a checksum', () => {
     },
   )
 
+  test('that was wrong and was put right is believed at once when an administrator says so', async () => {
+    await start()
+    repository.add(JAR, 'jar', { checksums: 'wrong-headers' })
+    expect((await get(JAR)).statusCode).toBe(502)
+    repository.add(JAR, 'jar', { checksums: 'headers' })
+    expect((await get(JAR)).statusCode).toBe(502)
+    expect((await server.api('POST', '/admin/upstreams/central/invalidate', {})).statusCode).toBe(204)
+    expect((await get(JAR)).body).toBe('jar')
+  })
+
   test('that is wrong cuts a large file off before its end', async () => {
     await start()
     const bytes = repository.add(JAR, Buffer.alloc(BIG, 'x'), { checksums: 'wrong-sidecars' })

@@ -351,6 +351,32 @@ describe('files', () => {
     expect(repository.count(`${JAR}.sha1`)).toBe(1)
   })
 
+  test('a checksum that is only published of them is not kept for ever', async () => {
+    const bytes = repository.add(JAR, Buffer.alloc(2_000_000, 'jar'), { checksums: 'none' })
+    const gate = createGate()
+    const wrong = hash(Buffer.from('other bytes'), 'sha1')
+    const answer = { ...repository.answer(bytes), headers: { 'x-checksum-sha1': wrong } }
+    repository.on(JAR, { ...answer, pauseAt: 100_000, resume: gate.opened })
+    const broken = download(`${await server.listen()}${REG}/${JAR}`)
+    await expect.poll(() => repository.count(JAR)).toBe(1)
+    const published = await get(`${JAR}.sha1`)
+    expect([published.body, published.headers['cache-control']]).toEqual([
+      wrong,
+      'public, max-age=60, stale-while-revalidate=300, stale-if-error=86400',
+    ])
+    gate.open()
+    expect((await broken).error).not.toBe(null)
+    repository.add(JAR, bytes)
+    server.clock.advance(MINUTE + 1)
+    expect((await get(JAR)).rawPayload.equals(bytes)).toBe(true)
+    await settle()
+    const right = await get(`${JAR}.sha1`)
+    expect([right.body, right.headers['cache-control']]).toEqual([
+      hash(bytes, 'sha1'),
+      expect.stringMatching(/immutable$/),
+    ])
+  })
+
   test('HEAD of what is not held asks by HEAD and fetches nothing', async () => {
     const bytes = repository.add(JAR, 'jar')
     const answer = await head(JAR)
@@ -599,3 +625,23 @@ function download(url: string): Promise<{ status: number; body: Buffer; error: s
     outgoing.end()
   })
 }
+
+test('names that the site reserves reach no mirror, by whatever path', async () => {
+  await start({ environment: { ENTREPOT_MIRRORS_RESERVED_MAVEN: 'secret,com.acme:*' } })
+  for (const folder of ['secret', 'SECRET', '%73ecret', 'secret/lib', 'com/acme', 'com/acme/lib', 'com.acme/lib']) {
+    for (const rest of [
+      'maven-metadata.xml',
+      'maven-metadata.xml.sha1',
+      '1.0-SNAPSHOT/maven-metadata.xml',
+      '1.0/x.jar',
+    ]) {
+      for (const method of ['GET', 'HEAD'] as const) {
+        const path = `${folder}/${rest}`
+        expect([path, (await ask(method, path)).statusCode]).toEqual([path, 404])
+      }
+    }
+  }
+  expect(repository.upstream.requests).toEqual([])
+  await get('public/maven-metadata.xml')
+  expect(asked()).toBe(1)
+})

@@ -19,8 +19,10 @@ describe('a pattern', () => {
     ['androidx', ['androidx:core', 'androidx.core:core-ktx'], ['androidxx:core']],
     ['*', ['a:b', 'a.b.c:d'], []],
     // With a colon: exactly that.
-    ['com.acme:*', ['com.acme:lib'], ['com.acme.deep:lib', 'com:acme']],
-    ['com.acme:lib-*', ['com.acme:lib-a', 'com.acme:lib-'], ['com.acme:lib', 'com.acme:other']],
+    // All of a group: that of its metadata too, which lies where that of an artifact would, or in a folder of its own.
+    ['com.acme:*', ['com.acme:lib', 'com:acme'], ['com.acme.deep:lib', 'com:acme-x', 'com:lib']],
+    ['acme:*', ['acme:lib', 'acme'], ['acme.deep:lib', 'acmeother']],
+    ['com.acme:lib-*', ['com.acme:lib-a', 'com.acme:lib-'], ['com.acme:lib', 'com.acme:other', 'com:acme']],
     ['*:secret', ['a:secret', 'a.b:secret'], ['a:secret2', 'secret:a']],
     ['com.acme:lib', ['com.acme:lib', 'com.acme:LIB'], ['com.acme:lib2', 'xcom.acme:lib', 'comxacme:lib']],
   ])('%s', (pattern, covered, others) => {

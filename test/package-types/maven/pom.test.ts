@@ -2,9 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Invalid } from '../../../src/errors.ts'
 import type { FilePath } from '../../../src/package-types/maven/coordinates.ts'
-import { checkPom, type Pom, readPom } from '../../../src/package-types/maven/pom.ts'
+import { checkPom, type Pom, readPom as readProject } from '../../../src/package-types/maven/pom.ts'
+import { parseXml } from '../../../src/package-types/maven/xml.ts'
 
 const COORDINATES = '<groupId>com.acme</groupId><artifactId>tiny</artifactId><version>1.0</version>'
+
+function readPom(bytes: Buffer): Pom {
+  return readProject(parseXml(bytes))
+}
 
 function read(inner: string): Pom {
   return readPom(Buffer.from(`<project>${inner}</project>`))

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { removeOldBuilds } from '../../../src/package-types/maven/old-builds.ts'
 import { newestFiles, parseBuildFile } from '../../../src/package-types/maven/snapshots.ts'
 import { parseXml, textOf, type XmlElement } from '../../../src/package-types/maven/xml.ts'
 import { TestApp } from '../../support/test-app.ts'
@@ -239,6 +240,15 @@ describe('a snapshot', () => {
     expect(files.json()).toHaveLength(1)
   })
 
+  test('is kept by no cache in between, in whatever case its version is asked for', async () => {
+    const folder = (version: string) => `com/acme/cased/${version}`
+    await repository.send(`${folder('1.0-SNAPSHOT')}/cased-1.0-SNAPSHOT.jar`, 'first')
+    for (const ending of ['', '.sha1']) {
+      const { headers } = await repository.get(`${folder('1.0-snapshot')}/cased-1.0-SNAPSHOT.jar${ending}`)
+      expect([ending, headers['cache-control']]).toEqual([ending, 'no-cache'])
+    }
+  })
+
   test('is replaced under a download that goes on', async () => {
     fresh()
     const base = await server.listen()
@@ -272,4 +282,34 @@ describe('a snapshot', () => {
   async function aliceId(): Promise<number> {
     return (await server.services.accounts.find('alice'))!.id
   }
+
+  test('keeps its newest builds, and whatever its metadata names', async () => {
+    fresh()
+    const stamp = (hour: number) => `20261121.${hour}0000`
+    await deploy(stamp(10), 1, ['.jar', '.pom', '-docs.zip'])
+    for (const build of [2, 3, 4]) await deploy(stamp(10 + build), build, ['.jar', '.pom'])
+    await deploy(stamp(15), 5, ['.jar'], false)
+    const files = async () => {
+      const path = `/packages/alice/maven/com.acme%3A${artifact}/1.0-SNAPSHOT/files`
+      return ((await server.api('GET', path)).json() as { name: string }[]).map((file) => file.name).sort()
+    }
+    const before = await files()
+    expect(await removeOldBuilds(server.services, -1)).toBe(0)
+    expect(await files()).toEqual(before)
+    expect(await removeOldBuilds(server.services, 2)).toBe(4)
+    const kept = [
+      name(`${stamp(10)}-1`, '-docs.zip'),
+      ...[3, 4].flatMap((build) => ['.jar', '.pom'].map((rest) => name(`${stamp(10 + build)}-${build}`, rest))),
+      name(`${stamp(15)}-5`, '.jar'),
+    ]
+    expect(await files()).toEqual(kept.sort())
+    for (const file of (await listed()).files) {
+      expect((await repository.head(`${root}/${file}`)).statusCode).toBe(200)
+    }
+    expect((await listed()).snapshot).toBe(`${stamp(14)}-4`)
+    expect(await removeOldBuilds(server.services, 0)).toBeGreaterThanOrEqual(2)
+    expect(await files()).toEqual(kept.filter((file) => !file.includes('-3.')).sort())
+    expect((await listed()).snapshot).toBe(`${stamp(14)}-4`)
+    expect(await removeOldBuilds(server.services, 0)).toBe(0)
+  })
 })

@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Invalid } from '../../../src/errors.ts'
-import { childOf, entriesOf, parseXml, textOf, type XmlElement } from '../../../src/package-types/maven/xml.ts'
+import {
+  childOf,
+  entriesOf,
+  parseXml,
+  parseXmlInTurns,
+  textOf,
+  type XmlElement,
+} from '../../../src/package-types/maven/xml.ts'
 
 const MiB = 1024 * 1024
 const LARGEST = 8 * MiB
@@ -307,6 +314,25 @@ describe('limits', () => {
     ['depth within limits', `<a>1${'<b>'.repeat(99)}${'</b>'.repeat(99)}</a>`],
   ])('%s are read', (_, document) => {
     expect(parse(document).text).toBe('1')
+  })
+})
+
+describe('in turns', () => {
+  test('the same is read or refused', async () => {
+    const document = '<a>1<b>2</b></a>'
+    expect(await parseXmlInTurns(Buffer.from(document))).toEqual(parse(document))
+    await expect(parseXmlInTurns(Buffer.from('<a>'))).rejects.toBeInstanceOf(Invalid)
+    await expect(parseXmlInTurns(Buffer.from('<!DOCTYPE a><a/>'))).rejects.toThrow('it has a DOCTYPE')
+  })
+
+  test('others come in between', async () => {
+    let turns = 0
+    const counter = setInterval(() => (turns += 1), 0)
+    const parsed = parseXmlInTurns(Buffer.from(`<a>${'<b>\r</b>'.repeat(CHUNK)}</a>`)).finally(() =>
+      clearInterval(counter),
+    )
+    expect((await parsed).children).toHaveLength(CHUNK)
+    expect(turns).toBeGreaterThan(1)
   })
 })
 
