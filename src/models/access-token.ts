@@ -16,10 +16,16 @@ export class AccessToken extends Model<InferAttributes<AccessToken>, InferCreati
   /** SHA-256 of the secret, lower-case hex. */
   declare tokenHash: string
   declare tokenLastEight: string
-  /** Normalised, comma-joined. */
+  /** Normalised, comma-joined. Of a token with limits, what a release that knows of none must take it for. */
   declare scopes: string
   declare createdAt: number
   declare lastUsedAt: CreationOptional<number>
+  /** Ms since the epoch; null: never. */
+  declare expiresAt: CreationOptional<number | null>
+  /** JSON of the scopes and the restriction of a token that expires or is restricted. */
+  declare limits: CreationOptional<string | null>
+  /** The token with which it was made; null: none. */
+  declare parentId: CreationOptional<number | null>
 }
 
 /** Binds AccessToken to one database; a class of its own, so that several databases live in one process. */
@@ -34,6 +40,9 @@ export function defineAccessToken(sequelize: Sequelize): ModelStatic<AccessToken
       scopes: { type: DataTypes.STRING, allowNull: false },
       createdAt: { type: DataTypes.BIGINT, allowNull: false },
       lastUsedAt: { type: DataTypes.BIGINT, allowNull: false, defaultValue: 0 },
+      expiresAt: { type: DataTypes.BIGINT, allowNull: true },
+      limits: { type: DataTypes.TEXT, allowNull: true },
+      parentId: { type: DataTypes.BIGINT, allowNull: true },
     },
     { sequelize, tableName: 'access_token', modelName: 'AccessToken' },
   )

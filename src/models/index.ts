@@ -1,12 +1,20 @@
 import type { Sequelize } from 'sequelize'
 import { defineAccessToken } from './access-token.ts'
+import { defineAccountRedirect } from './account-redirect.ts'
+import { defineAuditEvent } from './audit-event.ts'
+import { defineHookTask } from './hook-task.ts'
 import { defineNameBinding } from './name-binding.ts'
+import { defineOwnerQuota } from './owner-quota.ts'
 import { definePackage } from './package.ts'
 import { definePackageBlob } from './package-blob.ts'
 import { definePackageBlobUpload } from './package-blob-upload.ts'
+import { definePackageCleanupRule } from './package-cleanup-rule.ts'
 import { definePackageFile } from './package-file.ts'
 import { definePackageProperty } from './package-property.ts'
 import { definePackageVersion } from './package-version.ts'
+import { definePublicMember } from './public-member.ts'
+import { defineRepository } from './repository.ts'
+import { defineReservedName } from './reserved-name.ts'
 import { defineSigningKey } from './signing-key.ts'
 import { defineTeam } from './team.ts'
 import { defineTeamUnit } from './team-unit.ts'
@@ -16,6 +24,7 @@ import { defineUpstreamAttachment } from './upstream-attachment.ts'
 import { defineUpstreamDigest } from './upstream-digest.ts'
 import { defineUpstreamDocument } from './upstream-document.ts'
 import { defineUser } from './user.ts'
+import { defineWebhook } from './webhook.ts'
 
 /** Every table of one database. */
 export type Models = ReturnType<typeof initModels>
@@ -24,9 +33,11 @@ export type Models = ReturnType<typeof initModels>
 export function initModels(sequelize: Sequelize) {
   return {
     user: defineUser(sequelize),
+    accountRedirect: defineAccountRedirect(sequelize),
     team: defineTeam(sequelize),
     teamUnit: defineTeamUnit(sequelize),
     teamUser: defineTeamUser(sequelize),
+    publicMember: definePublicMember(sequelize),
     accessToken: defineAccessToken(sequelize),
     signingKey: defineSigningKey(sequelize),
     package: definePackage(sequelize),
@@ -35,10 +46,17 @@ export function initModels(sequelize: Sequelize) {
     packageBlob: definePackageBlob(sequelize),
     packageBlobUpload: definePackageBlobUpload(sequelize),
     packageProperty: definePackageProperty(sequelize),
+    repository: defineRepository(sequelize),
+    packageCleanupRule: definePackageCleanupRule(sequelize),
+    ownerQuota: defineOwnerQuota(sequelize),
     upstream: defineUpstream(sequelize),
     upstreamDocument: defineUpstreamDocument(sequelize),
     upstreamDigest: defineUpstreamDigest(sequelize),
     upstreamAttachment: defineUpstreamAttachment(sequelize),
     nameBinding: defineNameBinding(sequelize),
+    reservedName: defineReservedName(sequelize),
+    webhook: defineWebhook(sequelize),
+    hookTask: defineHookTask(sequelize),
+    auditEvent: defineAuditEvent(sequelize),
   }
 }

@@ -133,6 +133,23 @@ describe('patterns of a type that reads them its own way', () => {
     expect(await resolve('org.acmes')).toBe('mirror')
   })
 
+  test('are not asked about a name that is too long for any', async () => {
+    let asked = 0
+    await start({
+      compilePattern: () => () => {
+        asked += 1
+        return false
+      },
+    })
+    await attach([], ['a'])
+    await reserve('b')
+    expect(await resolve('x'.repeat(255))).toBe('mirror')
+    expect([asked > 0, fake.requests.length]).toEqual([true, 1])
+    asked = 0
+    expect(await resolve('x'.repeat(256))).toBe('hosted')
+    expect([asked, fake.requests.length]).toEqual([0, 1])
+  })
+
   test('are refused where it refuses them', async () => {
     await start({ compilePattern })
     const { upstream } = engine.services

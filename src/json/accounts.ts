@@ -7,46 +7,52 @@ import { formatTime, hiddenTime } from './time.ts'
 export const VisibilitySchema = Type.Enum(['public', 'limited', 'private'])
 
 /** Gitea's User: users, and organizations and mirrors as owners (rest-api.md §3). */
-export const UserSchema = Type.Object({
-  id: Type.Integer(),
-  login: Type.String(),
-  login_name: Type.String(),
-  source_id: Type.Integer(),
-  full_name: Type.String(),
-  email: Type.String(),
-  avatar_url: Type.String(),
-  html_url: Type.String(),
-  language: Type.String(),
-  is_admin: Type.Boolean(),
-  last_login: Type.String(),
-  created: Type.String(),
-  restricted: Type.Boolean(),
-  active: Type.Boolean(),
-  prohibit_login: Type.Boolean(),
-  location: Type.String(),
-  website: Type.String(),
-  description: Type.String(),
-  visibility: Type.String(),
-  followers_count: Type.Integer(),
-  following_count: Type.Integer(),
-  starred_repos_count: Type.Integer(),
-  username: Type.String(),
-})
+export const UserSchema = Type.Object(
+  {
+    id: Type.Integer(),
+    login: Type.String(),
+    login_name: Type.String(),
+    source_id: Type.Integer(),
+    full_name: Type.String(),
+    email: Type.String(),
+    avatar_url: Type.String(),
+    html_url: Type.String(),
+    language: Type.String(),
+    is_admin: Type.Boolean(),
+    last_login: Type.String(),
+    created: Type.String(),
+    restricted: Type.Boolean(),
+    active: Type.Boolean(),
+    prohibit_login: Type.Boolean(),
+    location: Type.String(),
+    website: Type.String(),
+    description: Type.String(),
+    visibility: Type.String(),
+    followers_count: Type.Integer(),
+    following_count: Type.Integer(),
+    starred_repos_count: Type.Integer(),
+    username: Type.String(),
+  },
+  { title: 'User' },
+)
 
 /** Gitea's Organization (rest-api.md §7). */
-export const OrganizationSchema = Type.Object({
-  id: Type.Integer(),
-  name: Type.String(),
-  full_name: Type.String(),
-  email: Type.String(),
-  avatar_url: Type.String(),
-  description: Type.String(),
-  website: Type.String(),
-  location: Type.String(),
-  visibility: Type.String(),
-  repo_admin_change_team_access: Type.Boolean(),
-  username: Type.String(),
-})
+export const OrganizationSchema = Type.Object(
+  {
+    id: Type.Integer(),
+    name: Type.String(),
+    full_name: Type.String(),
+    email: Type.String(),
+    avatar_url: Type.String(),
+    description: Type.String(),
+    website: Type.String(),
+    location: Type.String(),
+    visibility: Type.String(),
+    repo_admin_change_team_access: Type.Boolean(),
+    username: Type.String(),
+  },
+  { title: 'Organization' },
+)
 
 type UserJson = Static<typeof UserSchema>
 

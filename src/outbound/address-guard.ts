@@ -69,12 +69,15 @@ export class AddressRefused extends Error {
 
 type Callback = (error: Error | null, address: string | LookupAddress[], family?: number) => void
 
-/** Decides for one upstream which hosts and addresses may be contacted (pull-through.md §6.5). */
+/** Decides which hosts and addresses may be contacted (pull-through.md §6.5, security.md S40). */
 export class AddressGuard {
-  readonly #allowsPrivate: (host: string) => boolean
+  readonly #allowsPrivate: (host: string, address: string) => boolean
 
-  /** `allowsPrivate` says for a host name, lower-case and without brackets, whether private addresses are allowed. */
-  constructor(allowsPrivate: (host: string) => boolean) {
+  /**
+   * `allowsPrivate` says for a host name, lower-case and without brackets, and one of its addresses, which is private,
+   * whether it is allowed.
+   */
+  constructor(allowsPrivate: (host: string, address: string) => boolean) {
     this.#allowsPrivate = allowsPrivate
   }
 
@@ -100,7 +103,7 @@ export class AddressGuard {
 
   #check(host: string, address: string): void {
     const kind = classifyAddress(address)
-    if (kind === 'public' || (kind === 'private' && this.#allowsPrivate(host.toLowerCase()))) return
+    if (kind === 'public' || (kind === 'private' && this.#allowsPrivate(host.toLowerCase(), address))) return
     throw new AddressRefused(
       `${host} is on a ${kind === 'private' ? 'private network' : 'metadata address'}, which is not allowed`,
     )
