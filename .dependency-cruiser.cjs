@@ -5,9 +5,11 @@ const layers = [
   ['api/', 'package-types/'],
   ['http/'],
   ['services.ts'],
+  ['webhooks/', 'audit/'],
+  ['json/'],
   ['upstream/'],
   ['packages/'],
-  ['auth/', 'db/', 'models/', 'storage/', 'cache/'],
+  ['auth/', 'db/', 'models/', 'storage/', 'cache/', 'outbound/'],
   ['config/', 'errors.ts', 'clock.ts', 'log.ts', 'metrics.ts'],
 ]
 
@@ -19,7 +21,7 @@ function below(names) {
 const leftward = layers.slice(1).map((layer, index) => ({
   name: `layer-${layer[0].replace(/\/|\.ts/, '')}`,
   comment:
-    'Imports point right only: main → app → api, package-types → http → services → upstream → packages → … → config',
+    'Imports point right only: main → app → api, package-types → http → services → webhooks → json → upstream → packages → … → config',
   severity: 'error',
   from: { path: below(layer) },
   to: { path: below(layers.slice(0, index + 1).flat()) },
@@ -76,10 +78,15 @@ module.exports = {
     only(
       'sequelize-in-the-data-layer',
       'sequelize',
-      '^src/(db/|models/|packages/|auth/|upstream/|package-types/[^/]+/[^/]*queries\\.ts$)',
+      '^src/(db/|models/|packages/|auth/|upstream/|webhooks/|audit/|package-types/[^/]+/[^/]*queries\\.ts$)',
       'A slice that needs SQL of its own has a queries.ts.',
     ),
-    only('undici-in-the-client', 'undici', '^src/upstream/client\\.ts$', 'One file talks to the outside.'),
+    only(
+      'undici-in-the-clients',
+      'undici',
+      '^src/(upstream/client|webhooks/post)\\.ts$',
+      'Two files talk to the outside, both through the address guard.',
+    ),
     only('jose-in-registry-jwt', 'jose', '^src/auth/registry-jwt\\.ts$', 'One file makes and checks JWTs.'),
     {
       name: 'no-cycles',

@@ -1,7 +1,9 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'
 import { api } from './api/index.ts'
+import { openapi } from './api/openapi.ts'
 import { NotFound } from './errors.ts'
 import { access } from './http/access.ts'
+import { audit } from './http/audit.ts'
 import { authenticate } from './http/authenticate.ts'
 import { decorate } from './http/decorate.ts'
 import { createErrorHandler, type RenderError } from './http/error-handler.ts'
@@ -9,6 +11,7 @@ import { expectContinue } from './http/expect-continue.ts'
 import { observe } from './http/observe.ts'
 import { operations } from './http/operations.ts'
 import { passThroughSupport } from './http/pass-through.ts'
+import { rateLimits } from './http/rate-limits.ts'
 import { packageTypes } from './package-types/index.ts'
 import { mount } from './package-types/mount.ts'
 import type { Services } from './services.ts'
@@ -39,6 +42,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     throw new NotFound('route')
   })
   await app.register(decorate, { services })
+  await app.register(rateLimits)
   await app.register(access)
   await app.register(observe)
   await app.register(expectContinue)
@@ -54,6 +58,8 @@ const registries: FastifyPluginAsync = async (scope) => {
     if (method !== 'GET' && method !== 'HEAD') await scope.services.notices.delivered()
   })
   await scope.register(authenticate)
+  await scope.register(audit)
+  await scope.register(openapi)
   await scope.register(api, { prefix: '/api/v1' })
   for (const type of packageTypes) await mount(scope, type)
 }

@@ -3,8 +3,10 @@ export type Subject =
   | 'access'
   | 'blob'
   | 'body'
+  | 'delivery'
   | 'digest'
   | 'file'
+  | 'hook'
   | 'manifest'
   | 'manifest-blob'
   | 'name'
@@ -18,6 +20,7 @@ export type Subject =
   | 'scope'
   | 'size'
   | 'tag'
+  | 'team'
   | 'token'
   | 'upload'
   | 'upstream'
@@ -138,6 +141,19 @@ export class LegallyUnavailable extends RegistryError {
 export class InsufficientStorage extends RegistryError {
   readonly kind = 'insufficient-storage'
   readonly status = 507
+}
+
+/** This caller asks too often, or has failed to sign in too often. */
+export class TooManyRequests extends RegistryError {
+  readonly kind = 'too-many-requests'
+  readonly status = 429
+  /** Seconds after which asking again makes sense. */
+  readonly retryAfter: number
+
+  constructor(message: string, retryAfter: number) {
+    super(message)
+    this.retryAfter = Math.max(1, retryAfter)
+  }
 }
 
 /** Too much of this at once; asking again in a moment will work. */

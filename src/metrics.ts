@@ -27,6 +27,8 @@ export class Metrics {
   readonly fetchedBytes = this.#counter('entrepot_upstream_fetched_bytes_total', 'Bytes read from upstreams', [
     'upstream',
   ])
+  /** limit: a key of `rateLimits`; failed sign-ins that were refused unseen are `failedSignIns`. */
+  readonly throttled = this.#counter('entrepot_throttled_requests_total', 'Requests refused with 429', ['limit'])
   readonly integrityFailures = this.#counter(
     'entrepot_upstream_integrity_failures_total',
     'Artifacts that contradicted their published digest, or the one they had before',

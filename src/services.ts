@@ -1,14 +1,21 @@
 import { join } from 'node:path'
+import { theServer } from './audit/entry.ts'
+import { Audit } from './audit/index.ts'
 import { AccessTokens } from './auth/access-tokens.ts'
 import { Accounts } from './auth/accounts.ts'
 import { Authenticator } from './auth/authenticator.ts'
+import { Members } from './auth/members.ts'
 import { Memberships } from './auth/memberships.ts'
 import { Passwords } from './auth/passwords.ts'
 import { Permissions } from './auth/permissions.ts'
 import { RegistryJwts } from './auth/registry-jwt.ts'
 import { longestTokenLife, RegistryTokens } from './auth/registry-tokens.ts'
+import { SecretBox } from './auth/secret-box.ts'
+import { SignInGuard } from './auth/sign-in-guard.ts'
 import { SigningKeys } from './auth/signing-keys.ts'
+import { Teams } from './auth/teams.ts'
 import { Notices } from './cache/notices.ts'
+import { Tallies } from './cache/tallies.ts'
 import type { Clock } from './clock.ts'
 import { type Config, ConfigError } from './config/config.ts'
 import { Database } from './db/connect.ts'
@@ -23,7 +30,8 @@ import { FilesystemUploadParts } from './storage/filesystem-upload-parts.ts'
 import { Spool } from './storage/spool.ts'
 import type { UpstreamAdapter } from './upstream/adapter.ts'
 import { UpstreamEngine } from './upstream/index.ts'
-import { readUpstreamFiles } from './upstream/upstream-file.ts'
+import { readMirrorNames, readUpstreamFiles } from './upstream/upstream-file.ts'
+import { Webhooks } from './webhooks/index.ts'
 
 /** Everything below HTTP, ready to use. */
 export interface Services {
@@ -36,13 +44,18 @@ export interface Services {
   readonly db: Database
   readonly models: Models
   readonly notices: Notices
+  readonly tallies: Tallies
   readonly accounts: Accounts
+  readonly teams: Teams
+  readonly members: Members
   readonly authenticator: Authenticator
   readonly accessTokens: AccessTokens
   readonly registryTokens: RegistryTokens
   readonly permissions: Permissions
   readonly packages: Packages
+  readonly audit: Audit
   readonly upstream: UpstreamEngine
+  readonly webhooks: Webhooks
   /** Throws when the database or the blob store does not answer; upstreams do not matter. */
   checkReady(): Promise<void>
   /** Ends what runs and lets go of everything, in the reverse order of the making. */
@@ -60,15 +73,17 @@ export interface ServicesInput {
   adapters: ReadonlyMap<string, UpstreamAdapter>
   /** By package type: what it says of its packages; every type is in it, for the keys of `packages.limits`. */
   packageRules: RulesByType
+  /** false: upstreams are not made ready, and where they are is not asked; their names stay reserved. Default true. */
+  withUpstreams?: boolean
 }
 
 /** Makes every part in order: database and schema, storage, accounts, packages, upstreams. Throws ConfigError. */
 export async function buildServices(input: ServicesInput): Promise<Services> {
-  const { config, environment, version, log, clock, adapters, packageRules } = input
-  const unknown = Object.keys(config.packages.limits).find((type) => !packageRules.has(type))
-  if (unknown !== undefined) throw new ConfigError(`packages.limits.${unknown}: there is no such package type`)
+  const { config, environment, version, log, clock, adapters, packageRules, withUpstreams = true } = input
+  requireKnownTypes(config, packageRules)
   const onError = (err: unknown, message = 'background work failed') => log.error({ err }, message)
-  const upstreamSettings = await readUpstreamFiles(config.upstreamsDir, environment, adapters)
+  const upstreamSettings = withUpstreams ? await readUpstreamFiles(config.upstreamsDir, environment, adapters) : []
+  const mirrorNames = withUpstreams ? [] : await readMirrorNames(config.upstreamsDir)
   const db = new Database(config.database.url)
   await db.open()
   const notices = new Notices()
@@ -87,15 +102,27 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
     const passwords = new Passwords()
     const { minPasswordLength } = config.auth
     const accounts = new Accounts({ db, models, notices, clock, memberships, passwords, minPasswordLength })
-    const accessTokens = new AccessTokens({ db, models, notices, clock, onError })
+    accounts.reserve(mirrorNames)
+    const teams = new Teams({ db, models, memberships })
+    const members = new Members({ db, models, memberships })
+    const maxLifetime = config.auth.maxTokenLifetime
+    const accessTokens = new AccessTokens({ db, models, notices, clock, maxLifetime, onError })
     const keys = new SigningKeys({ db, models, clock, longestLife: longestTokenLife })
     const jwts = new RegistryJwts({ keys, clock, issuer: config.baseUrl })
     const registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, clock, notices })
-    const authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, notices })
+    const audit = new Audit({ db, models, clock, log })
+    const tallies = new Tallies({ clock, onError: (err, message) => log.warn({ err }, message) })
+    const guard = new SignInGuard({
+      ...{ tallies, clock, limits: config.rateLimits.failedSignIns },
+      onRefused: () => metrics.throttled.inc({ limit: 'failedSignIns' }),
+      onFailed: ({ account, address }) => audit.record({ ...theServer, address }, 'signin.failed', { owner: account }),
+    })
+    const authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, guard, notices })
     const packages = new Packages({
       ...{ db, models, notices, clock, spool, blobs, uploadParts },
       ...{ limits: config.packages, rules: packageRules, onError },
     })
+    audit.follow(packages.events)
     const upstream = new UpstreamEngine({
       db,
       models,
@@ -109,11 +136,16 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
       packages,
       version,
     })
+    const webhooks = new Webhooks({
+      ...{ db, models, clock, config, accounts, upstream, version, onError },
+      ...{ events: packages.events, box: await SecretBox.open(config) },
+    })
     await upstream.declare(upstreamSettings, adapters)
     if (config.redis.url !== '') {
       // Replicas are those who share the database; they may call its host by different names.
       const installation = new URL(config.database.url).pathname
       await notices.connect(config.redis.url, installation, (err) => log.warn({ err }, 'redis'))
+      tallies.share(notices.redis!, installation)
     }
     return Object.freeze({
       config,
@@ -124,20 +156,28 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
       db,
       models,
       notices,
+      tallies,
       accounts,
+      teams,
+      members,
       authenticator,
       accessTokens,
       registryTokens,
       permissions,
       packages,
+      audit,
       upstream,
+      webhooks,
       checkReady: async () => {
         await Promise.all([db.check(), blobs.check()])
       },
       close: async () => {
+        await webhooks.close()
         await upstream.close()
         await packages.close()
         await accessTokens.close()
+        await audit.settle()
+        await notices.delivered()
         notices.close()
         await blobs.close()
         await db.close()
@@ -148,4 +188,10 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
     await db.close()
     throw error
   }
+}
+
+/** Throws ConfigError when a limit is for a type that does not exist. */
+export function requireKnownTypes({ packages }: Config, packageRules: RulesByType): void {
+  const unknown = Object.keys(packages.limits).find((type) => !packageRules.has(type))
+  if (unknown !== undefined) throw new ConfigError(`packages.limits.${unknown}: there is no such package type`)
 }

@@ -2,7 +2,7 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import type { NewUser, UserChanges } from '../auth/accounts.ts'
 import { Unprocessable } from '../errors.ts'
 import { pagingParameters, readPaging, setPagingHeaders } from '../http/pagination.ts'
-import { toUserJson, UserSchema, VisibilitySchema } from './accounts-json.ts'
+import { toUserJson, UserSchema, VisibilitySchema } from '../json/accounts.ts'
 import { body, given, optional, SearchText, text } from './schemas.ts'
 import { getUser } from './visible-accounts.ts'
 
@@ -13,41 +13,47 @@ const OptionalVisibility = optional(Type.Enum(['', 'public', 'limited', 'private
 // Where users may sign in: only here, so 0. Gitea's clients send it.
 const SourceId = optional(Type.Integer())
 
-const CreateUser = body({
-  username: text(40, 1),
-  email: text(254, 1),
-  password: optional(Type.String({ maxLength: 255 })),
-  must_change_password: optional(Type.Boolean()),
-  full_name: optional(text(100)),
-  login_name: optional(text(255)),
-  source_id: SourceId,
-  send_notify: optional(Type.Boolean()),
-  restricted: optional(Type.Boolean()),
-  visibility: OptionalVisibility,
-  created_at: optional(isoTime),
-})
+const CreateUser = body(
+  {
+    username: text(40, 1),
+    email: text(254, 1),
+    password: optional(Type.String({ maxLength: 255 })),
+    must_change_password: optional(Type.Boolean()),
+    full_name: optional(text(100)),
+    login_name: optional(text(255)),
+    source_id: SourceId,
+    send_notify: optional(Type.Boolean()),
+    restricted: optional(Type.Boolean()),
+    visibility: OptionalVisibility,
+    created_at: optional(isoTime),
+  },
+  { title: 'CreateUserOption' },
+)
 
-const EditUser = body({
-  login_name: text(255, 1),
-  source_id: SourceId,
-  password: optional(Type.String({ maxLength: 255 })),
-  must_change_password: optional(Type.Boolean()),
-  active: optional(Type.Boolean()),
-  admin: optional(Type.Boolean()),
-  prohibit_login: optional(Type.Boolean()),
-  restricted: optional(Type.Boolean()),
-  allow_create_organization: optional(Type.Boolean()),
-  // Accepted from Gitea's clients; there are no repositories.
-  allow_git_hook: optional(Type.Boolean()),
-  allow_import_local: optional(Type.Boolean()),
-  max_repo_creation: optional(Type.Integer()),
-  email: optional(text(254, 1)),
-  full_name: optional(text(100)),
-  website: optional(text(255)),
-  location: optional(text(50)),
-  description: optional(text(255)),
-  visibility: OptionalVisibility,
-})
+const EditUser = body(
+  {
+    login_name: text(255, 1),
+    source_id: SourceId,
+    password: optional(Type.String({ maxLength: 255 })),
+    must_change_password: optional(Type.Boolean()),
+    active: optional(Type.Boolean()),
+    admin: optional(Type.Boolean()),
+    prohibit_login: optional(Type.Boolean()),
+    restricted: optional(Type.Boolean()),
+    allow_create_organization: optional(Type.Boolean()),
+    // Accepted from Gitea's clients; there are no repositories.
+    allow_git_hook: optional(Type.Boolean()),
+    allow_import_local: optional(Type.Boolean()),
+    max_repo_creation: optional(Type.Integer()),
+    email: optional(text(254, 1)),
+    full_name: optional(text(100)),
+    website: optional(text(255)),
+    location: optional(text(50)),
+    description: optional(text(255)),
+    visibility: OptionalVisibility,
+  },
+  { title: 'EditUserOption' },
+)
 
 const UserQuery = Type.Object({
   ...pagingParameters,
@@ -70,7 +76,10 @@ export const admin: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/admin/users',
-    { ...forAdmins, schema: { querystring: UserQuery, response: { 200: Type.Array(UserSchema) } } },
+    {
+      ...forAdmins,
+      schema: { summary: 'List users', querystring: UserQuery, response: { 200: Type.Array(UserSchema) } },
+    },
     async (request, reply) => {
       const { query, doer } = request
       const paging = readPaging(query)
@@ -92,7 +101,7 @@ export const admin: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/admin/users',
-    { ...forAdmins, schema: { body: CreateUser, response: { 201: UserSchema } } },
+    { ...forAdmins, schema: { summary: 'Make a user', body: CreateUser, response: { 201: UserSchema } } },
     async (request, reply) => {
       requireLocal(request.body.source_id)
       const user = await accounts.createUser(toNewUser(request.body))
@@ -102,7 +111,10 @@ export const admin: FastifyPluginAsyncTypebox = async (app) => {
 
   app.patch(
     '/admin/users/:username',
-    { ...forAdmins, schema: { params: UserParameters, body: EditUser, response: { 200: UserSchema } } },
+    {
+      ...forAdmins,
+      schema: { summary: 'Change a user', params: UserParameters, body: EditUser, response: { 200: UserSchema } },
+    },
     async (request) => {
       const user = await getUser(request, request.params.username)
       requireLocal(request.body.source_id)
@@ -115,7 +127,11 @@ export const admin: FastifyPluginAsyncTypebox = async (app) => {
     '/admin/users/:username',
     {
       ...forAdmins,
-      schema: { params: UserParameters, querystring: Type.Object({ purge: Type.Optional(Type.Boolean()) }) },
+      schema: {
+        summary: 'Delete a user',
+        params: UserParameters,
+        querystring: Type.Object({ purge: Type.Optional(Type.Boolean()) }),
+      },
     },
     async (request, reply) => {
       const { username } = request.params
@@ -124,7 +140,10 @@ export const admin: FastifyPluginAsyncTypebox = async (app) => {
       }
       const user = await getUser(request, username)
       if (user.id === request.doer.user!.id) throw new Unprocessable('you cannot delete yourself')
-      const purgePackages = () => packages.removal.removeAllPackages(user, request.doer.user)
+      const purgePackages = async () => {
+        await packages.removal.removeAllPackages(user, request.doer.user)
+        await packages.repositories.removeAll(user)
+      }
       await accounts.deleteUser(user, request.query.purge === true ? purgePackages : undefined)
       return reply.code(204).send()
     },

@@ -7,17 +7,23 @@ import { checkPatterns, OrganizationAndType, Patterns } from './name-patterns.ts
 import { body, optional, text } from './schemas.ts'
 import { getVisibleOrganization } from './visible-accounts.ts'
 
-const AttachmentBody = body({
-  upstream: text(255, 1),
-  include: optional(Patterns(100)),
-  exclude: optional(Patterns(100)),
-})
+const AttachmentBody = body(
+  {
+    upstream: text(255, 1),
+    include: optional(Patterns(100)),
+    exclude: optional(Patterns(100)),
+  },
+  { title: 'UpstreamAttachmentOption' },
+)
 const AttachmentsBody = Type.Array(Type.Union([text(255, 1), AttachmentBody]), { maxItems: 50 })
-const AttachmentSchema = Type.Object({
-  upstream: Type.String(),
-  include: Type.Array(Type.String()),
-  exclude: Type.Array(Type.String()),
-})
+const AttachmentSchema = Type.Object(
+  {
+    upstream: Type.String(),
+    include: Type.Array(Type.String()),
+    exclude: Type.Array(Type.String()),
+  },
+  { title: 'UpstreamAttachment' },
+)
 const forOwners = { config: { access: 'owner', scope: 'organization' } } as const
 
 type Attachment = Type.Static<typeof AttachmentSchema>
@@ -31,7 +37,14 @@ export const attachments: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/orgs/:org/upstreams/:type',
-    { ...forOwners, schema: { params: OrganizationAndType, response: { 200: Type.Array(AttachmentSchema) } } },
+    {
+      ...forOwners,
+      schema: {
+        summary: 'List the upstreams that an organization falls through to',
+        params: OrganizationAndType,
+        response: { 200: Type.Array(AttachmentSchema) },
+      },
+    },
     async (request) => {
       const organization = await getVisibleOrganization(request, request.params.org)
       return list(services, organization, request.params.type)
@@ -42,7 +55,12 @@ export const attachments: FastifyPluginAsyncTypebox = async (app) => {
     '/orgs/:org/upstreams/:type',
     {
       ...forOwners,
-      schema: { params: OrganizationAndType, body: AttachmentsBody, response: { 200: Type.Array(AttachmentSchema) } },
+      schema: {
+        summary: 'Replace the upstreams that an organization falls through to, in order',
+        params: OrganizationAndType,
+        body: AttachmentsBody,
+        response: { 200: Type.Array(AttachmentSchema) },
+      },
     },
     async (request) => {
       const { type } = request.params

@@ -17,26 +17,32 @@ const editable = {
   remove_pattern: optional(text(255)),
   match_full_name: optional(Type.Boolean()),
 }
-const EditRule = body(editable)
-const CreateRule = body({ type: PackageTypeName, ...editable })
-const RuleSchema = Type.Object({
-  type: Type.String(),
-  enabled: Type.Boolean(),
-  keep_count: Type.Integer(),
-  keep_pattern: Type.String(),
-  remove_days: Type.Integer(),
-  remove_pattern: Type.String(),
-  match_full_name: Type.Boolean(),
-  created_at: Type.String(),
-  updated_at: Type.String(),
-})
-const RemovalSchema = Type.Object({
-  type: Type.String(),
-  name: Type.String(),
-  version: Type.String(),
-  size: Type.Integer(),
-  reason: Type.String(),
-})
+const EditRule = body(editable, { title: 'EditCleanupRuleOption' })
+const CreateRule = body({ type: PackageTypeName, ...editable }, { title: 'CreateCleanupRuleOption' })
+const RuleSchema = Type.Object(
+  {
+    type: Type.String(),
+    enabled: Type.Boolean(),
+    keep_count: Type.Integer(),
+    keep_pattern: Type.String(),
+    remove_days: Type.Integer(),
+    remove_pattern: Type.String(),
+    match_full_name: Type.Boolean(),
+    created_at: Type.String(),
+    updated_at: Type.String(),
+  },
+  { title: 'CleanupRule' },
+)
+const RemovalSchema = Type.Object(
+  {
+    type: Type.String(),
+    name: Type.String(),
+    version: Type.String(),
+    size: Type.Integer(),
+    reason: Type.String(),
+  },
+  { title: 'CleanupRemoval' },
+)
 
 /** Where an owner's rules are, who may see and change them, and whose they are. */
 const places = [
@@ -76,13 +82,16 @@ export const cleanupRules: FastifyPluginAsyncTypebox = async (app) => {
 
     app.get(
       prefix,
-      { config, schema: { params: ofOwner, response: { 200: Type.Array(RuleSchema) } } },
+      { config, schema: { summary: 'List cleanup rules', params: ofOwner, response: { 200: Type.Array(RuleSchema) } } },
       async (request) => (await rules.list(await findOwner(request))).map(toJson),
     )
 
     app.post(
       prefix,
-      { config, schema: { params: ofOwner, body: CreateRule, response: { 201: RuleSchema } } },
+      {
+        config,
+        schema: { summary: 'Make a cleanup rule', params: ofOwner, body: CreateRule, response: { 201: RuleSchema } },
+      },
       async (request, reply) => {
         const rule = await rules.create(await findOwner(request), toInput(request.body))
         return reply.code(201).send(toJson(rule))
@@ -94,6 +103,7 @@ export const cleanupRules: FastifyPluginAsyncTypebox = async (app) => {
       {
         config,
         schema: {
+          summary: 'List what a cleanup rule would remove, and why',
           params: ofOwner,
           querystring: Type.Object(pagingParameters),
           body: CreateRule,
@@ -115,19 +125,32 @@ export const cleanupRules: FastifyPluginAsyncTypebox = async (app) => {
       },
     )
 
-    app.get(`${prefix}/:type`, { config, schema: { params: ofRule, ...one } }, async (request) =>
-      toJson(await rules.get(await findOwner(request), (request.params as { type: string }).type)),
+    app.get(
+      `${prefix}/:type`,
+      { config, schema: { summary: 'Get the cleanup rule of a package type', params: ofRule, ...one } },
+      async (request) => toJson(await rules.get(await findOwner(request), (request.params as { type: string }).type)),
     )
 
-    app.patch(`${prefix}/:type`, { config, schema: { params: ofRule, body: EditRule, ...one } }, async (request) => {
-      const { type } = request.params as { type: string }
-      return toJson(await rules.update(await findOwner(request), type, toChanges(request.body)))
-    })
+    app.patch(
+      `${prefix}/:type`,
+      {
+        config,
+        schema: { summary: 'Change the cleanup rule of a package type', params: ofRule, body: EditRule, ...one },
+      },
+      async (request) => {
+        const { type } = request.params as { type: string }
+        return toJson(await rules.update(await findOwner(request), type, toChanges(request.body)))
+      },
+    )
 
-    app.delete(`${prefix}/:type`, { config, schema: { params: ofRule } }, async (request, reply) => {
-      await rules.delete(await findOwner(request), (request.params as { type: string }).type)
-      return reply.code(204).send()
-    })
+    app.delete(
+      `${prefix}/:type`,
+      { config, schema: { summary: 'Delete the cleanup rule of a package type', params: ofRule } },
+      async (request, reply) => {
+        await rules.delete(await findOwner(request), (request.params as { type: string }).type)
+        return reply.code(204).send()
+      },
+    )
   }
 }
 

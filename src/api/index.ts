@@ -1,12 +1,27 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import { Forbidden, NotFound } from '../errors.ts'
 import { createErrorHandler } from '../http/error-handler.ts'
+import { redirectToRenamed } from '../http/renamed-accounts.ts'
 import { admin } from './admin.ts'
 import { attachments } from './attachments.ts'
+import { audit } from './audit.ts'
+import { cleanupRules } from './cleanup-rules.ts'
 import { renderApiError } from './errors.ts'
+import { hookDeliveries } from './hook-deliveries.ts'
+import { hooks } from './hooks.ts'
+import { members } from './members.ts'
+import { organizationPermissions } from './organization-permissions.ts'
 import { organizations } from './organizations.ts'
 import { packages } from './packages.ts'
+import { quotas } from './quotas.ts'
+import { renames } from './renames.ts'
+import { repositories } from './repositories.ts'
+import { reservedNames } from './reserved-names.ts'
 import { server } from './server.ts'
+import { sudo } from './sudo.ts'
+import { teamMembers } from './team-members.ts'
+import { teams } from './teams.ts'
 import { tokens } from './tokens.ts'
 import { upstreams } from './upstreams.ts'
 import { users } from './users.ts'
@@ -26,17 +41,45 @@ export const api: FastifyPluginAsyncTypebox = async (app) => {
   app.setValidatorCompiler(validatorCompiler)
   acceptOnlyJson(app)
 
-  app.addHook('onRequest', async ({ doer: { user } }) => {
-    if (user === null) return
-    if (!user.isActive || user.prohibitLogin) throw new Forbidden('this account may not sign in', 'user')
-    if (user.mustChangePassword) throw new Forbidden('you must change your password first', 'user')
-  })
+  // Before and after: neither the administrator nor whom he acts as may be shut out.
+  app.addHook('onRequest', refuseShutOut)
+  app.addHook('onRequest', sudo)
+  app.addHook('onRequest', refuseShutOut)
+  app.addHook('onRequest', async (request, reply) => ((await redirectToRenamed(request, reply)) ? reply : undefined))
   app.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'max-age=0, private, must-revalidate')
   })
 
-  for (const resource of [server, users, tokens, organizations, attachments, packages, admin, upstreams]) {
-    await app.register(resource)
+  const resources = {
+    Server: [server],
+    Users: [users],
+    Tokens: [tokens],
+    Organizations: [organizations, members, organizationPermissions],
+    Teams: [teams, teamMembers],
+    Packages: [packages],
+    Repositories: [repositories],
+    Quotas: [quotas],
+    'Cleanup rules': [cleanupRules],
+    Upstreams: [upstreams, attachments, reservedNames],
+    Webhooks: [hooks, hookDeliveries],
+    Administration: [admin, renames, audit],
+  }
+  for (const [tag, plugins] of Object.entries(resources)) await app.register(tagged(tag, plugins))
+}
+
+async function refuseShutOut({ doer: { user } }: FastifyRequest): Promise<void> {
+  if (user === null) return
+  if (!user.isActive || user.prohibitLogin) throw new Forbidden('this account may not sign in', 'user')
+  if (user.mustChangePassword) throw new Forbidden('you must change your password first', 'user')
+}
+
+/** Under that tag in the description of the API. */
+function tagged(tag: string, plugins: FastifyPluginAsyncTypebox[]): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.addHook('onRoute', (route) => {
+      route.schema = { tags: [tag], ...route.schema }
+    })
+    for (const plugin of plugins) await app.register(plugin)
   }
 }
 

@@ -14,7 +14,6 @@ const Users = {
   querystring: Type.Object(pagingParameters),
   response: { 200: Type.Array(UserSchema) },
 }
-const ofMember = { schema: { params: MemberParameters } } as const
 const scope = 'organization' as const
 
 /**
@@ -25,18 +24,25 @@ export const members: FastifyPluginAsyncTypebox = async (app) => {
   const { services } = app
   const { listing } = services.accounts
 
-  app.get('/orgs/:org/members', { config: { access: 'signed-in', scope }, schema: Users }, async (request, reply) => {
-    const organization = await getVisibleOrganization(request, request.params.org)
-    const paging = readPaging(request.query)
-    const page = (await isInside(request, organization))
-      ? await listing.members(organization, paging)
-      : await listing.publicMembers(organization, request.doer, paging)
-    return sendUsers(request, reply, paging, page)
-  })
+  app.get(
+    '/orgs/:org/members',
+    { config: { access: 'signed-in', scope }, schema: { summary: 'List the members of an organization', ...Users } },
+    async (request, reply) => {
+      const organization = await getVisibleOrganization(request, request.params.org)
+      const paging = readPaging(request.query)
+      const page = (await isInside(request, organization))
+        ? await listing.members(organization, paging)
+        : await listing.publicMembers(organization, request.doer, paging)
+      return sendUsers(request, reply, paging, page)
+    },
+  )
 
   app.get(
     '/orgs/:org/members/:username',
-    { config: { access: 'signed-in', scope }, ...ofMember },
+    {
+      config: { access: 'signed-in', scope, answers: [204, 303] },
+      schema: { summary: 'Check whether a user is a member', params: MemberParameters },
+    },
     async (request, reply) => {
       const { org, username } = request.params
       const organization = await getVisibleOrganization(request, org)
@@ -55,7 +61,10 @@ export const members: FastifyPluginAsyncTypebox = async (app) => {
 
   app.delete(
     '/orgs/:org/members/:username',
-    { config: { access: 'owner', scope }, ...ofMember },
+    {
+      config: { access: 'owner', scope },
+      schema: { summary: 'Take a member out of all teams', params: MemberParameters },
+    },
     async (request, reply) => {
       const organization = await getVisibleOrganization(request, request.params.org)
       await services.members.leaveAll(organization, await findUser(request, request.params.username))
@@ -65,7 +74,7 @@ export const members: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/orgs/:org/public_members',
-    { config: { access: 'public', scope }, schema: Users },
+    { config: { access: 'public', scope }, schema: { summary: 'List the members who show it', ...Users } },
     async (request, reply) => {
       const organization = await getVisibleOrganization(request, request.params.org)
       const paging = readPaging(request.query)
@@ -75,7 +84,10 @@ export const members: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/orgs/:org/public_members/:username',
-    { config: { access: 'public', scope }, ...ofMember },
+    {
+      config: { access: 'public', scope },
+      schema: { summary: 'Check whether a user shows that he is a member', params: MemberParameters },
+    },
     async (request, reply) => {
       const organization = await getVisibleOrganization(request, request.params.org)
       const user = await findUser(request, request.params.username)
@@ -90,7 +102,7 @@ export const members: FastifyPluginAsyncTypebox = async (app) => {
       method,
       url: '/orgs/:org/public_members/:username',
       config: { access: 'membership', scope },
-      ...ofMember,
+      schema: { summary: method === 'PUT' ? 'Show a membership' : 'Conceal a membership', params: MemberParameters },
       handler: async (request, reply) => {
         const { org, username } = request.params
         const organization = await getVisibleOrganization(request, org)

@@ -2,13 +2,16 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import { NotFound } from '../errors.ts'
 import { getVisibleAccount, getVisibleOrganization } from './visible-accounts.ts'
 
-const Permissions = Type.Object({
-  is_owner: Type.Boolean(),
-  is_admin: Type.Boolean(),
-  can_write: Type.Boolean(),
-  can_read: Type.Boolean(),
-  can_create_repository: Type.Boolean(),
-})
+const Permissions = Type.Object(
+  {
+    is_owner: Type.Boolean(),
+    is_admin: Type.Boolean(),
+    can_write: Type.Boolean(),
+    can_read: Type.Boolean(),
+    can_create_repository: Type.Boolean(),
+  },
+  { title: 'OrganizationPermissions' },
+)
 
 /**
  * What a user may do with the packages of an organization, by his teams or whatever else gives it (rest-api.md §4). It
@@ -22,6 +25,7 @@ export const organizationPermissions: FastifyPluginAsyncTypebox = async (app) =>
     {
       config: { access: 'signed-in', scope: ['user', 'organization'] },
       schema: {
+        summary: 'Tell what a user may do with the packages of an organization',
         params: Type.Object({ username: Type.String(), org: Type.String() }),
         response: { 200: Permissions },
       },

@@ -4,7 +4,7 @@ import type { AccountChanges, NewOrganization } from '../auth/accounts.ts'
 import type { Owner } from '../auth/owner.ts'
 import type { Page } from '../auth/page.ts'
 import { type Paging, pagingParameters, readPaging, setPagingHeaders } from '../http/pagination.ts'
-import { OrganizationSchema, toOrganizationJson } from './accounts-json.ts'
+import { OrganizationSchema, toOrganizationJson } from '../json/accounts.ts'
 import { body, given, optional, text } from './schemas.ts'
 import { getUser, getVisibleAccount, getVisibleOrganization } from './visible-accounts.ts'
 
@@ -18,8 +18,8 @@ const editable = {
   // Accepted from Gitea's clients; there are no repositories.
   repo_admin_change_team_access: optional(Type.Boolean()),
 }
-const EditOrganization = body(editable)
-const CreateOrganization = body({ username: text(40, 1), ...editable })
+const EditOrganization = body(editable, { title: 'EditOrgOption' })
+const CreateOrganization = body({ username: text(40, 1), ...editable }, { title: 'CreateOrgOption' })
 const OrgParameters = Type.Object({ org: Type.String() })
 const UserParameters = Type.Object({ username: Type.String() })
 const Organizations = { querystring: Type.Object(pagingParameters), response: { 200: Type.Array(OrganizationSchema) } }
@@ -30,7 +30,10 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/orgs',
-    { config: { access: 'public', scope: 'organization' }, schema: Organizations },
+    {
+      config: { access: 'public', scope: 'organization' },
+      schema: { summary: 'List organizations', ...Organizations },
+    },
     async (request, reply) => {
       const paging = readPaging(request.query)
       return sendList(request, reply, paging, await accounts.listing.organizations(request.doer, paging))
@@ -41,7 +44,7 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
     '/orgs',
     {
       config: { access: 'signed-in', scope: 'organization' },
-      schema: { body: CreateOrganization, response: { 201: OrganizationSchema } },
+      schema: { summary: 'Make an organization', body: CreateOrganization, response: { 201: OrganizationSchema } },
     },
     async (request, reply) => {
       const organization = await accounts.createOrganization(request.doer.user!, toNewOrganization(request.body))
@@ -53,7 +56,12 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
     '/admin/users/:username/orgs',
     {
       config: { access: 'admin', scope: 'admin' },
-      schema: { params: UserParameters, body: CreateOrganization, response: { 201: OrganizationSchema } },
+      schema: {
+        summary: 'Make an organization for a user',
+        params: UserParameters,
+        body: CreateOrganization,
+        response: { 201: OrganizationSchema },
+      },
     },
     async (request, reply) => {
       const creator = await getUser(request, request.params.username)
@@ -66,7 +74,7 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/admin/orgs',
-    { config: { access: 'admin', scope: 'admin' }, schema: Organizations },
+    { config: { access: 'admin', scope: 'admin' }, schema: { summary: 'List all organizations', ...Organizations } },
     async (request, reply) => {
       const paging = readPaging(request.query)
       return sendList(request, reply, paging, await accounts.listing.organizations(request.doer, paging))
@@ -75,7 +83,10 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/user/orgs',
-    { config: { access: 'signed-in', scope: ['user', 'organization'] }, schema: Organizations },
+    {
+      config: { access: 'signed-in', scope: ['user', 'organization'] },
+      schema: { summary: 'List the organizations of the signed-in user', ...Organizations },
+    },
     async (request, reply) => {
       const paging = readPaging(request.query)
       const { doer } = request
@@ -87,7 +98,7 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
     '/users/:username/orgs',
     {
       config: { access: 'signed-in', scope: ['user', 'organization'] },
-      schema: { params: UserParameters, ...Organizations },
+      schema: { summary: 'List the organizations of a user', params: UserParameters, ...Organizations },
     },
     async (request, reply) => {
       const paging = readPaging(request.query)
@@ -100,7 +111,7 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
     '/orgs/:org',
     {
       config: { access: 'public', scope: 'organization' },
-      schema: { params: OrgParameters, response: { 200: OrganizationSchema } },
+      schema: { summary: 'Get an organization', params: OrgParameters, response: { 200: OrganizationSchema } },
     },
     async (request) => {
       const organization = await getVisibleOrganization(request, request.params.org)
@@ -112,7 +123,12 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
     '/orgs/:org',
     {
       config: { access: 'owner', scope: 'organization' },
-      schema: { params: OrgParameters, body: EditOrganization, response: { 200: OrganizationSchema } },
+      schema: {
+        summary: 'Change an organization',
+        params: OrgParameters,
+        body: EditOrganization,
+        response: { 200: OrganizationSchema },
+      },
     },
     async (request) => {
       const organization = await getVisibleOrganization(request, request.params.org)
@@ -123,7 +139,10 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
 
   app.delete(
     '/orgs/:org',
-    { config: { access: 'owner', scope: 'organization' }, schema: { params: OrgParameters } },
+    {
+      config: { access: 'owner', scope: 'organization' },
+      schema: { summary: 'Delete an organization', params: OrgParameters },
+    },
     async (request, reply) => {
       await accounts.deleteOrganization(await getVisibleOrganization(request, request.params.org))
       return reply.code(204).send()

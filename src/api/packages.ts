@@ -1,10 +1,13 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Invalid, NotFound, Unauthenticated } from '../errors.ts'
+import { NotFound, Unauthenticated } from '../errors.ts'
 import { type Paging, pagingParameters, readPaging, setPagingHeaders } from '../http/pagination.ts'
+import { findRepository } from '../http/repository-access.ts'
+import { PackageFileSchema, PackageSchema, toPackageFileJson, toPackageJson } from '../json/packages.ts'
+import { toRepositoryJson } from '../json/repositories.ts'
 import type { PackageDescriptor, PackageRow, VersionRow } from '../packages/package-info.ts'
 import type { SearchQuery } from '../packages/package-search.ts'
-import { PackageFileSchema, PackageSchema, toPackageFileJson, toPackageJson } from './package-json.ts'
+import { isRepositoryVisible } from '../packages/repository.ts'
 import { SearchText } from './schemas.ts'
 
 const OwnerParameters = Type.Object({ owner: Type.String() })
@@ -19,6 +22,8 @@ const Origin = Type.Enum(['hosted', 'cached'])
 const read = { config: { access: 'read' } } as const
 const write = { config: { access: 'write' } } as const
 const remove = { config: { access: 'remove' } } as const
+/** Of access modes, see gitea-model.md §10. */
+const ADMIN = 3
 
 /** What owners have (rest-api.md §3). Nobody anonymous gets in, not even to public owners. */
 export const packages: FastifyPluginAsyncTypebox = async (app) => {
@@ -36,8 +41,9 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
   app.get(
     '/packages/:owner',
     {
-      ...read,
+      config: { access: 'read', showsAllowedOnly: true },
       schema: {
+        summary: "List the versions of an owner's packages",
         params: OwnerParameters,
         querystring: Type.Object({
           ...pagingParameters,
@@ -56,7 +62,8 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
         setPagingHeaders(request, reply, paging, 0)
         return []
       }
-      return sendVersions(request, reply, paging, { ownerId: owner.id, type: type === 'all' ? '' : type, q })
+      const rules = request.doer.restriction?.of(owner.lowerName) ?? null
+      return sendVersions(request, reply, paging, { ownerId: owner.id, type: type === 'all' ? '' : type, q, rules })
     },
   )
 
@@ -65,6 +72,7 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
     {
       ...read,
       schema: {
+        summary: 'List the versions of a package',
         params: PackageParameters,
         querystring: Type.Object(pagingParameters),
         response: { 200: Type.Array(PackageSchema) },
@@ -79,7 +87,7 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
 
   app.delete(
     '/packages/:owner/:type/:name',
-    { ...remove, schema: { params: PackageParameters } },
+    { ...remove, schema: { summary: 'Delete a package with all versions', params: PackageParameters } },
     async (request, reply) => {
       const { owner } = request.target!
       const row = await getPackage(request)
@@ -92,45 +100,62 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/packages/:owner/:type/:name/-/latest',
-    { ...read, schema: { params: PackageParameters, response: { 200: PackageSchema } } },
+    {
+      ...read,
+      schema: {
+        summary: 'Get the latest version of a package',
+        params: PackageParameters,
+        response: { 200: PackageSchema },
+      },
+    },
     async (request) => {
       const { owner, type, name } = request.target!
       const latest = await services.packages.lookup.latest(owner.id, type, name!)
-      return toPackageJson(services, await describe(request, latest), request.doer)
+      return toJson(request, await describe(request, latest))
     },
   )
 
   app.post(
     '/packages/:owner/:type/:name/-/link/:repository',
-    { ...write, schema: { params: Type.Object({ ...PackageParameters.properties, repository: Type.String() }) } },
-    async (request) => {
-      await getPackage(request)
-      // There are no repositories, so none is found.
-      throw new NotFound('repository', request.params.repository)
+    {
+      config: { ...write.config, answers: [201] },
+      schema: {
+        summary: 'Link a package to a repository',
+        params: Type.Object({ ...PackageParameters.properties, repository: Type.String() }),
+      },
+    },
+    async (request, reply) => {
+      const row = await getPackage(request)
+      const { owner, repository } = request.params
+      const target = await findRepository(services, request.doer, { owner, repository })
+      await services.packages.repositories.link(row, target.row)
+      return reply.code(201).send()
     },
   )
 
   app.post(
     '/packages/:owner/:type/:name/-/unlink',
-    { ...write, schema: { params: PackageParameters } },
-    async (request) => {
-      await getPackage(request)
-      throw new Invalid('the package is not linked to a repository', 'package')
+    { ...write, schema: { summary: 'Unlink a package from its repository', params: PackageParameters } },
+    async (request, reply) => {
+      const row = await getPackage(request)
+      const mode = await services.permissions.accessMode(request.doer, request.target!.owner)
+      await services.packages.repositories.unlink(row, mode >= ADMIN)
+      return reply.code(204).send()
     },
   )
 
   app.get(
     '/packages/:owner/:type/:name/:version',
-    { ...read, schema: { params: VersionParameters, response: { 200: PackageSchema } } },
-    async (request) => {
-      const descriptor = await getVersion(request, request.params.version)
-      return toPackageJson(services, descriptor, request.doer)
+    {
+      ...read,
+      schema: { summary: 'Get a version of a package', params: VersionParameters, response: { 200: PackageSchema } },
     },
+    async (request) => toJson(request, await getVersion(request, request.params.version)),
   )
 
   app.delete(
     '/packages/:owner/:type/:name/:version',
-    { ...remove, schema: { params: VersionParameters } },
+    { ...remove, schema: { summary: 'Delete a version of a package', params: VersionParameters } },
     async (request, reply) => {
       await removal.removePackageVersion(await getVersion(request, request.params.version), request.doer.user)
       return reply.code(204).send()
@@ -139,7 +164,14 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/packages/:owner/:type/:name/:version/files',
-    { ...read, schema: { params: VersionParameters, response: { 200: Type.Array(PackageFileSchema) } } },
+    {
+      ...read,
+      schema: {
+        summary: 'List the files of a version',
+        params: VersionParameters,
+        response: { 200: Type.Array(PackageFileSchema) },
+      },
+    },
     async (request) => (await getVersion(request, request.params.version)).files.map(toPackageFileJson),
   )
 }
@@ -150,11 +182,20 @@ async function sendVersions(
   paging: Paging,
   query: Omit<SearchQuery, 'page' | 'limit'>,
 ) {
-  const { services } = request.server
-  const { lookup } = services.packages
+  const { lookup } = request.server.services.packages
   const { total, versionIds } = await lookup.search({ ...query, page: paging.page, limit: paging.limit })
   setPagingHeaders(request, reply, paging, total)
-  return (await lookup.describe(versionIds)).map((descriptor) => toPackageJson(services, descriptor, request.doer))
+  const descriptors = await lookup.describe(versionIds)
+  return Promise.all(descriptors.map((descriptor) => toJson(request, descriptor)))
+}
+
+async function toJson({ server: { services }, doer }: FastifyRequest, descriptor: PackageDescriptor) {
+  const { owner, repository: row } = descriptor
+  if (row === null) return toPackageJson(services, descriptor, doer)
+  const mode = await services.permissions.accessMode(doer, owner)
+  if (!isRepositoryVisible(row, doer, mode)) return toPackageJson(services, descriptor, doer)
+  const repository = toRepositoryJson(services.config.baseUrl, { owner, row }, doer, mode)
+  return toPackageJson(services, descriptor, doer, repository)
 }
 
 async function getPackage({ server, target }: FastifyRequest): Promise<PackageRow> {

@@ -22,50 +22,68 @@ const SUBJECTS: ReadonlyMap<string, boolean> = new Map([
   ].map((subject) => [subject, false] as const),
 ])
 const Bytes = Type.Integer()
-const LimitsSchema = Type.Object({
-  total_count: Type.Integer({ description: 'Versions of all types; -1: unlimited.' }),
-  total_size: Type.Integer({ description: 'Bytes of all files; -1: unlimited.' }),
-  type_sizes: Type.Record(Type.String(), Bytes, { description: 'Bytes of one file, by type; -1: unlimited.' }),
-})
-const RuleSchema = Type.Object({
-  name: Type.Optional(Type.String()),
-  limit: Bytes,
-  subjects: Type.Array(Type.String()),
-})
-const QuotaSchema = Type.Object({
-  used: Type.Object({
-    size: Type.Object({
-      repos: Type.Object({ public: Bytes, private: Bytes }),
-      git: Type.Object({ LFS: Bytes }),
-      assets: Type.Object({
-        attachments: Type.Object({ issues: Bytes, releases: Bytes }),
-        artifacts: Bytes,
-        packages: Type.Object({ all: Bytes }),
+const LimitsSchema = Type.Object(
+  {
+    total_count: Type.Integer({ description: 'Versions of all types; -1: unlimited.' }),
+    total_size: Type.Integer({ description: 'Bytes of all files; -1: unlimited.' }),
+    type_sizes: Type.Record(Type.String(), Bytes, { description: 'Bytes of one file, by type; -1: unlimited.' }),
+  },
+  { title: 'QuotaLimits' },
+)
+const RuleSchema = Type.Object(
+  {
+    name: Type.Optional(Type.String()),
+    limit: Bytes,
+    subjects: Type.Array(Type.String()),
+  },
+  { title: 'QuotaRule' },
+)
+const QuotaSchema = Type.Object(
+  {
+    used: Type.Object({
+      size: Type.Object({
+        repos: Type.Object({ public: Bytes, private: Bytes }),
+        git: Type.Object({ LFS: Bytes }),
+        assets: Type.Object({
+          attachments: Type.Object({ issues: Bytes, releases: Bytes }),
+          artifacts: Bytes,
+          packages: Type.Object({ all: Bytes }),
+        }),
       }),
+      count: Type.Object({ packages: Type.Integer({ description: 'Versions.' }) }),
     }),
-    count: Type.Object({ packages: Type.Integer({ description: 'Versions.' }) }),
-  }),
-  groups: Type.Array(Type.Object({ name: Type.Optional(Type.String()), rules: Type.Array(RuleSchema) })),
-  limits: LimitsSchema,
-})
-const UsedPackageSchema = Type.Object({
-  name: Type.String(),
-  type: Type.String(),
-  version: Type.String(),
-  size: Bytes,
-  html_url: Type.String(),
-})
+    groups: Type.Array(Type.Object({ name: Type.Optional(Type.String()), rules: Type.Array(RuleSchema) })),
+    limits: LimitsSchema,
+  },
+  { title: 'QuotaInfo' },
+)
+const UsedPackageSchema = Type.Object(
+  {
+    name: Type.String(),
+    type: Type.String(),
+    version: Type.String(),
+    size: Bytes,
+    html_url: Type.String(),
+  },
+  { title: 'QuotaUsedPackage' },
+)
 const Limit = Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER })
-const Overrides = body({
-  total_count: optional(Limit),
-  total_size: optional(Limit),
-  type_sizes: optional(Type.Record(Type.String({ pattern: '^[a-z0-9-]{1,32}$' }), Limit)),
-})
-const OverridesSchema = Type.Object({
-  total_count: Type.Union([Type.Integer(), Type.Null()]),
-  total_size: Type.Union([Type.Integer(), Type.Null()]),
-  type_sizes: Type.Record(Type.String(), Bytes),
-})
+const Overrides = body(
+  {
+    total_count: optional(Limit),
+    total_size: optional(Limit),
+    type_sizes: optional(Type.Record(Type.String({ pattern: '^[a-z0-9-]{1,32}$' }), Limit)),
+  },
+  { title: 'EditQuotaLimitsOption' },
+)
+const OverridesSchema = Type.Object(
+  {
+    total_count: Type.Union([Type.Integer(), Type.Null()]),
+    total_size: Type.Union([Type.Integer(), Type.Null()]),
+    type_sizes: Type.Record(Type.String(), Bytes),
+  },
+  { title: 'QuotaOverrides' },
+)
 const forAdmins = { access: 'admin', scope: 'admin' } as const
 
 /** Where somebody's quota is asked for, by whom, and whose it is. */
@@ -93,15 +111,22 @@ export const quotas: FastifyPluginAsyncTypebox = async (app) => {
   for (const { prefix, config, parameters, findOwner } of places) {
     const params = Type.Object(parameters)
 
-    app.get(prefix, { config, schema: { params, response: { 200: QuotaSchema } } }, async (request) =>
-      describe(services, await findOwner(request), config === forAdmins),
+    app.get(
+      prefix,
+      { config, schema: { summary: 'Get what is used and what may be', params, response: { 200: QuotaSchema } } },
+      async (request) => describe(services, await findOwner(request), config === forAdmins),
     )
 
     app.get(
       `${prefix}/check`,
       {
         config,
-        schema: { params, querystring: Type.Object({ subject: Type.String() }), response: { 200: Type.Boolean() } },
+        schema: {
+          summary: 'Check whether there is room left',
+          params,
+          querystring: Type.Object({ subject: Type.String() }),
+          response: { 200: Type.Boolean() },
+        },
       },
       async (request) => {
         const counts = SUBJECTS.get(request.query.subject)
@@ -117,6 +142,7 @@ export const quotas: FastifyPluginAsyncTypebox = async (app) => {
       {
         config,
         schema: {
+          summary: 'List the versions that use most',
           params,
           querystring: Type.Object(pagingParameters),
           response: { 200: Type.Array(UsedPackageSchema) },
@@ -140,7 +166,11 @@ export const quotas: FastifyPluginAsyncTypebox = async (app) => {
     '/admin/users/:username/quota/limits',
     {
       config: forAdmins,
-      schema: { params: Type.Object({ username: Type.String() }), response: { 200: OverridesSchema } },
+      schema: {
+        summary: 'Get the limits that an owner has of his own',
+        params: Type.Object({ username: Type.String() }),
+        response: { 200: OverridesSchema },
+      },
     },
     async (request) => toJson(await quota.limits.overridesOf((await findOwner(request)).id)),
   )
@@ -150,6 +180,7 @@ export const quotas: FastifyPluginAsyncTypebox = async (app) => {
     {
       config: forAdmins,
       schema: {
+        summary: 'Set the limits that an owner has of his own',
         params: Type.Object({ username: Type.String() }),
         body: Overrides,
         response: { 200: OverridesSchema },

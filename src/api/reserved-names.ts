@@ -18,7 +18,14 @@ export const reservedNames: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/orgs/:org/reserved-names/:type',
-    { ...forOwners, schema: { params: OrganizationAndType, response: { 200: PatternsSchema } } },
+    {
+      ...forOwners,
+      schema: {
+        summary: 'List the names that no upstream is asked for',
+        params: OrganizationAndType,
+        response: { 200: PatternsSchema },
+      },
+    },
     async (request) => {
       const organization = await getVisibleOrganization(request, request.params.org)
       return list(services, organization, request.params.type)
@@ -27,7 +34,15 @@ export const reservedNames: FastifyPluginAsyncTypebox = async (app) => {
 
   app.put(
     '/orgs/:org/reserved-names/:type',
-    { ...forOwners, schema: { params: OrganizationAndType, body: PatternsBody, response: { 200: PatternsSchema } } },
+    {
+      ...forOwners,
+      schema: {
+        summary: 'Replace the names that no upstream is asked for',
+        params: OrganizationAndType,
+        body: PatternsBody,
+        response: { 200: PatternsSchema },
+      },
+    },
     async (request) => {
       const { type } = request.params
       const organization = await getVisibleOrganization(request, request.params.org)

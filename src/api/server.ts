@@ -11,7 +11,10 @@ export const server: FastifyPluginAsyncTypebox = async (app) => {
     '/version',
     {
       config: { access: 'public', scope: null },
-      schema: { response: { 200: Type.Object({ version: Type.String() }) } },
+      schema: {
+        summary: "Tell the release of Gitea whose API this follows, and the server's own",
+        response: { 200: Type.Object({ version: Type.String() }) },
+      },
     },
     async () => ({ version: `${GITEA_LEVEL}+entrepot-${version}` }),
   )

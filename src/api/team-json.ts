@@ -7,18 +7,21 @@ import { OrganizationSchema, toOrganizationJson, VisibilitySchema } from '../jso
 import { body, given, optional, text } from './schemas.ts'
 
 /** Gitea's Team (rest-api.md §7). */
-export const TeamSchema = Type.Object({
-  id: Type.Integer(),
-  name: Type.String(),
-  description: Type.String(),
-  organization: Type.Union([OrganizationSchema, Type.Null()]),
-  includes_all_repositories: Type.Boolean(),
-  permission: Type.Enum(['none', 'read', 'write', 'admin', 'owner']),
-  units: Type.Array(Type.String()),
-  units_map: Type.Record(Type.String(), Type.String()),
-  can_create_org_repo: Type.Boolean(),
-  visibility: VisibilitySchema,
-})
+export const TeamSchema = Type.Object(
+  {
+    id: Type.Integer(),
+    name: Type.String(),
+    description: Type.String(),
+    organization: Type.Union([OrganizationSchema, Type.Null()]),
+    includes_all_repositories: Type.Boolean(),
+    permission: Type.Enum(['none', 'read', 'write', 'admin', 'owner']),
+    units: Type.Array(Type.String()),
+    units_map: Type.Record(Type.String(), Type.String()),
+    can_create_org_repo: Type.Boolean(),
+    visibility: VisibilitySchema,
+  },
+  { title: 'Team' },
+)
 
 const UnitMode = Type.Enum(['none', 'read', 'write', 'admin'])
 const unitModes = Object.fromEntries(unitKeys.map((key) => [key, Type.Optional(UnitMode)])) as {
@@ -36,10 +39,10 @@ const rights = {
 const name = (minLength: number) => Type.String({ minLength, maxLength: 255, pattern: '^[\\w.-]*$' })
 
 /** The body that makes a team. `owner` is no permission to be had. */
-export const CreateTeam = body({ name: name(1), ...rights })
+export const CreateTeam = body({ name: name(1), ...rights }, { title: 'CreateTeamOption' })
 
 /** The body that changes a team; what is absent, null or an empty text stays, but for the description. */
-export const EditTeam = body({ name: optional(name(0)), ...rights })
+export const EditTeam = body({ name: optional(name(0)), ...rights }, { title: 'EditTeamOption' })
 
 /** A team; without its organization in the answers where Gitea leaves it out. */
 export function toTeamJson(team: TeamRow, organization: Owner | null, viewer: Doer): Static<typeof TeamSchema> {

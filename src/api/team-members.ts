@@ -10,7 +10,7 @@ const TeamParameters = Type.Object({ team: Type.String() })
 const SeatParameters = Type.Object({ team: Type.String(), username: Type.String() })
 const scope = 'organization' as const
 const forViewers = { config: { access: 'team-members', scope } } as const
-const forTeamOwners = { config: { access: 'team-owner', scope }, schema: { params: SeatParameters } } as const
+const forTeamOwners = { config: { access: 'team-owner', scope } } as const
 
 /** Who is in a team; there is no other way into an organization (rest-api.md §7). */
 export const teamMembers: FastifyPluginAsyncTypebox = async (app) => {
@@ -21,6 +21,7 @@ export const teamMembers: FastifyPluginAsyncTypebox = async (app) => {
     {
       ...forViewers,
       schema: {
+        summary: 'List the members of a team',
         params: TeamParameters,
         querystring: Type.Object(pagingParameters),
         response: { 200: Type.Array(UserSchema) },
@@ -37,7 +38,10 @@ export const teamMembers: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/teams/:team/members/:username',
-    { ...forViewers, schema: { params: SeatParameters, response: { 200: UserSchema } } },
+    {
+      ...forViewers,
+      schema: { summary: 'Get a member of a team', params: SeatParameters, response: { 200: UserSchema } },
+    },
     async (request) => {
       const { team, doer } = request
       const user = await findMember(request, request.params.username)
@@ -46,12 +50,14 @@ export const teamMembers: FastifyPluginAsyncTypebox = async (app) => {
     },
   )
 
-  app.put('/teams/:team/members/:username', forTeamOwners, async (request, reply) => {
+  const joining = { summary: 'Make a user a member of a team', params: SeatParameters }
+  app.put('/teams/:team/members/:username', { ...forTeamOwners, schema: joining }, async (request, reply) => {
     await members.join(request.team!.row, await findCandidate(request, request.params.username))
     return reply.code(204).send()
   })
 
-  app.delete('/teams/:team/members/:username', forTeamOwners, async (request, reply) => {
+  const leaving = { summary: 'Take a user out of a team', params: SeatParameters }
+  app.delete('/teams/:team/members/:username', { ...forTeamOwners, schema: leaving }, async (request, reply) => {
     await members.leave(request.team!.row, await findMember(request, request.params.username))
     return reply.code(204).send()
   })

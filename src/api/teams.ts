@@ -28,7 +28,12 @@ export const teams: FastifyPluginAsyncTypebox = async (app) => {
     '/orgs/:org/teams',
     {
       ...forMembers,
-      schema: { params: OrgParameters, querystring: Paging, response: { 200: Type.Array(TeamSchema) } },
+      schema: {
+        summary: 'List the teams of an organization',
+        params: OrgParameters,
+        querystring: Paging,
+        response: { 200: Type.Array(TeamSchema) },
+      },
     },
     async (request, reply) => {
       const organization = await getVisibleOrganization(request, request.params.org)
@@ -41,6 +46,7 @@ export const teams: FastifyPluginAsyncTypebox = async (app) => {
     {
       ...forMembers,
       schema: {
+        summary: 'Search for teams of an organization',
         params: OrgParameters,
         querystring: SearchQuery,
         response: { 200: Type.Object({ ok: Type.Boolean(), data: Type.Array(TeamSchema) }) },
@@ -54,7 +60,10 @@ export const teams: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/orgs/:org/teams',
-    { ...forOwners, schema: { params: OrgParameters, body: CreateTeam, response: { 201: TeamSchema } } },
+    {
+      ...forOwners,
+      schema: { summary: 'Make a team', params: OrgParameters, body: CreateTeam, response: { 201: TeamSchema } },
+    },
     async (request, reply) => {
       const organization = await getVisibleOrganization(request, request.params.org)
       const team = await services.teams.create(organization, request.body.name, toTeamChanges(request.body))
@@ -64,26 +73,41 @@ export const teams: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/teams/:team',
-    { config: { access: 'team', scope }, schema: { params: TeamParameters, response: { 200: TeamSchema } } },
+    {
+      config: { access: 'team', scope },
+      schema: { summary: 'Get a team', params: TeamParameters, response: { 200: TeamSchema } },
+    },
     async ({ team, doer }) => toTeamJson(team!.row, team!.org, doer),
   )
 
   app.patch(
     '/teams/:team',
-    { ...forTeamOwners, schema: { params: TeamParameters, body: EditTeam, response: { 200: TeamSchema } } },
+    {
+      ...forTeamOwners,
+      schema: { summary: 'Change a team', params: TeamParameters, body: EditTeam, response: { 200: TeamSchema } },
+    },
     async ({ team, doer, body }) => toTeamJson(await services.teams.update(team!.row, toTeamChanges(body)), null, doer),
   )
 
-  app.delete('/teams/:team', { ...forTeamOwners, schema: { params: TeamParameters } }, async ({ team }, reply) => {
-    await services.teams.remove(team!.row)
-    return reply.code(204).send()
-  })
+  app.delete(
+    '/teams/:team',
+    { ...forTeamOwners, schema: { summary: 'Delete a team', params: TeamParameters } },
+    async ({ team }, reply) => {
+      await services.teams.remove(team!.row)
+      return reply.code(204).send()
+    },
+  )
 
   app.get(
     '/teams/:team/repos',
     {
       config: { access: 'team', scope },
-      schema: { params: TeamParameters, querystring: Paging, response: { 200: Type.Array(Type.Unknown()) } },
+      schema: {
+        summary: 'List the repositories of a team; there are none',
+        params: TeamParameters,
+        querystring: Paging,
+        response: { 200: Type.Array(Type.Unknown()) },
+      },
     },
     async (request, reply) => {
       setPagingHeaders(request, reply, readPaging(request.query), 0)
@@ -95,7 +119,11 @@ export const teams: FastifyPluginAsyncTypebox = async (app) => {
     '/user/teams',
     {
       config: { access: 'signed-in', scope: 'user' },
-      schema: { querystring: Paging, response: { 200: Type.Array(TeamSchema) } },
+      schema: {
+        summary: 'List the teams of the signed-in user',
+        querystring: Paging,
+        response: { 200: Type.Array(TeamSchema) },
+      },
     },
     async (request, reply) => {
       const { doer } = request

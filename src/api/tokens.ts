@@ -1,35 +1,45 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { AccessTokenRow } from '../auth/access-tokens.ts'
-import type { Doer } from '../auth/authenticator.ts'
 import { Scopes } from '../auth/scopes.ts'
-import { Forbidden, NotFound, Unauthenticated } from '../errors.ts'
+import { grantRights } from '../auth/token-limits.ts'
+import { NotFound, Unauthenticated } from '../errors.ts'
 import { pagingParameters, readPaging, setPagingHeaders } from '../http/pagination.ts'
-import { body, given, optional, text } from './schemas.ts'
-import { formatTime, formatTimeOrNever, hiddenTime } from './time.ts'
+import { formatTime, formatTimeOrNever, hiddenTime } from '../json/time.ts'
+import { body, given, optional, TokenName } from './schemas.ts'
+import { limitFields, readExpiry, readRestriction, shownLimitFields } from './token-restrictions.ts'
 import { getUser } from './visible-accounts.ts'
 
-const TokenSchema = Type.Object({
-  id: Type.Integer(),
-  name: Type.String(),
-  sha1: Type.String(),
-  token_last_eight: Type.String(),
-  scopes: Type.Array(Type.String()),
-  created_at: Type.String(),
-  last_used_at: Type.String(),
-})
-const OwnTokenSchema = Type.Object({
-  id: Type.Integer(),
-  name: Type.String(),
-  scopes: Type.Array(Type.String()),
-  created_at: Type.String(),
-  last_used_at: Type.String(),
-  user: Type.Object({ id: Type.Integer(), login: Type.String() }),
-})
+const TokenSchema = Type.Object(
+  {
+    id: Type.Integer(),
+    name: Type.String(),
+    sha1: Type.String(),
+    token_last_eight: Type.String(),
+    scopes: Type.Array(Type.String()),
+    created_at: Type.String(),
+    last_used_at: Type.String(),
+    ...shownLimitFields,
+  },
+  { title: 'AccessToken' },
+)
+const OwnTokenSchema = Type.Object(
+  {
+    id: Type.Integer(),
+    name: Type.String(),
+    scopes: Type.Array(Type.String()),
+    created_at: Type.String(),
+    last_used_at: Type.String(),
+    ...shownLimitFields,
+    user: Type.Object({ id: Type.Integer(), login: Type.String() }),
+  },
+  { title: 'OwnAccessToken' },
+)
 const UserParameters = Type.Object({ username: Type.String() })
 const ofUser = { config: { access: 'self', scope: 'user' }, preValidation: requireBasic } as const
+const security = [{ BasicAuth: [] }]
 // Any token may look at itself and give itself up.
-const ofItself = { config: { access: 'signed-in', scope: null } } as const
+const ofItself = { config: { access: 'signed-in', scope: null, forRestrictedTokens: true } } as const
 
 /** Access tokens (rest-api.md §5). */
 export const tokens: FastifyPluginAsyncTypebox = async (app) => {
@@ -40,6 +50,8 @@ export const tokens: FastifyPluginAsyncTypebox = async (app) => {
     {
       ...ofUser,
       schema: {
+        summary: 'List access tokens',
+        security,
         params: UserParameters,
         querystring: Type.Object(pagingParameters),
         response: { 200: Type.Array(TokenSchema) },
@@ -65,18 +77,28 @@ export const tokens: FastifyPluginAsyncTypebox = async (app) => {
     {
       ...ofUser,
       schema: {
+        summary: 'Make an access token; its secret is shown this once',
+        security,
         params: UserParameters,
         body: body({
-          name: text(255, 1),
+          name: TokenName,
           scopes: optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 50 })),
+          ...limitFields,
         }),
         response: { 201: TokenSchema },
       },
     },
     async (request, reply) => {
+      const { doer, body } = request
       const user = await getUser(request, request.params.username)
-      const scopes = grantableScopes(request.doer, given(request.body.scopes) ?? [])
-      const { row, secret } = await accessTokens.create(user, request.body.name, scopes)
+      const { scopes, ...limits } = grantRights(doer, {
+        scopes: Scopes.parse(given(body.scopes) ?? []),
+        restriction: await readRestriction(request, body),
+        expiresAt: readExpiry(request, body),
+      })
+      // What an administrator makes for others outlives the token with which he did it.
+      const parentId = user.id === doer.user!.id && doer.sudoer === null ? doer.tokenId : null
+      const { row, secret } = await accessTokens.create(user, body.name, scopes, { ...limits, parentId })
       return reply.code(201).send({
         ...commonJson(row),
         sha1: secret,
@@ -89,7 +111,14 @@ export const tokens: FastifyPluginAsyncTypebox = async (app) => {
 
   app.delete(
     '/users/:username/tokens/:token',
-    { ...ofUser, schema: { params: Type.Object({ username: Type.String(), token: Type.String() }) } },
+    {
+      ...ofUser,
+      schema: {
+        summary: 'Revoke an access token, by its name or id',
+        security,
+        params: Type.Object({ username: Type.String(), token: Type.String() }),
+      },
+    },
     async (request, reply) => {
       const user = await getUser(request, request.params.username)
       const token = await accessTokens.find(user.id, request.params.token)
@@ -99,39 +128,40 @@ export const tokens: FastifyPluginAsyncTypebox = async (app) => {
     },
   )
 
-  app.get('/token', { ...ofItself, schema: { response: { 200: OwnTokenSchema } } }, async (request) => {
-    const row = await getOwnToken(request)
-    const user = request.doer.user!
-    return {
-      ...commonJson(row),
-      created_at: formatTime(row.createdAt),
-      last_used_at: formatTimeOrNever(row.lastUsedAt),
-      user: { id: user.id, login: user.name },
-    }
-  })
+  app.get(
+    '/token',
+    { ...ofItself, schema: { summary: 'Get the token in use', response: { 200: OwnTokenSchema } } },
+    async (request) => {
+      const row = await getOwnToken(request)
+      const user = request.doer.sudoer ?? request.doer.user!
+      return {
+        ...commonJson(row),
+        created_at: formatTime(row.createdAt),
+        last_used_at: formatTimeOrNever(row.lastUsedAt),
+        user: { id: user.id, login: user.name },
+      }
+    },
+  )
 
-  app.delete('/token', ofItself, async (request, reply) => {
+  app.delete('/token', { ...ofItself, schema: { summary: 'Revoke the token in use' } }, async (request, reply) => {
     await accessTokens.revoke(await getOwnToken(request))
     return reply.code(204).send()
   })
 }
 
 function commonJson(row: AccessTokenRow) {
-  return { id: row.id, name: row.name, scopes: Scopes.fromStored(row.scopes).toList() }
+  return {
+    id: row.id,
+    name: row.name,
+    scopes: Scopes.fromStored(row.scopes).toList(),
+    expires_at: row.expiresAt === null ? null : formatTime(row.expiresAt),
+    restrictions: row.restriction?.toLists() ?? null,
+  }
 }
 
 /** Making tokens takes a password, or a token sent as one: a leaked bearer token shall not multiply by accident. */
 async function requireBasic({ doer }: FastifyRequest): Promise<void> {
   if (doer.via !== 'basic') throw new Unauthenticated('auth required', 'token')
-}
-
-/** A token never makes a stronger one (security.md S8); one for public owners makes others for public owners. */
-function grantableScopes({ scopes: own }: Doer, list: string[]): Scopes {
-  const asked = Scopes.parse(list)
-  if (own === null) return asked
-  const scopes = own.publicOnly ? asked.restrictToPublic() : asked
-  if (!scopes.isSubsetOf(own)) throw new Forbidden('the token in use has not all of these scopes', 'token')
-  return scopes
 }
 
 async function getOwnToken({ doer, server }: FastifyRequest): Promise<AccessTokenRow> {

@@ -2,14 +2,17 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import { MethodNotAllowed } from '../errors.ts'
 import { body, optional, text } from './schemas.ts'
 
-const UpstreamSchema = Type.Object({
-  name: Type.String(),
-  type: Type.String(),
-  owner: Type.String(),
-  url: Type.String(),
-  mode: Type.Enum(['online', 'offline', 'blocked']),
-  origins: Type.Array(Type.Object({ origin: Type.String(), state: Type.String() })),
-})
+const UpstreamSchema = Type.Object(
+  {
+    name: Type.String(),
+    type: Type.String(),
+    owner: Type.String(),
+    url: Type.String(),
+    mode: Type.Enum(['online', 'offline', 'blocked']),
+    origins: Type.Array(Type.Object({ origin: Type.String(), state: Type.String() })),
+  },
+  { title: 'Upstream' },
+)
 const UpstreamParameters = Type.Object({ upstream: Type.String() })
 const PackageBody = optional(body({ name: optional(text(512, 1)) }))
 const forAdmins = { config: { access: 'admin', scope: 'admin' } } as const
@@ -18,13 +21,18 @@ const forAdmins = { config: { access: 'admin', scope: 'admin' } } as const
 export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
   const { upstream } = app.services
 
-  app.get('/admin/upstreams', { ...forAdmins, schema: { response: { 200: Type.Array(UpstreamSchema) } } }, async () =>
-    upstream.list(),
+  app.get(
+    '/admin/upstreams',
+    { ...forAdmins, schema: { summary: 'List upstreams', response: { 200: Type.Array(UpstreamSchema) } } },
+    async () => upstream.list(),
   )
 
   app.get(
     '/admin/upstreams/:upstream',
-    { ...forAdmins, schema: { params: UpstreamParameters, response: { 200: UpstreamSchema } } },
+    {
+      ...forAdmins,
+      schema: { summary: 'Get an upstream', params: UpstreamParameters, response: { 200: UpstreamSchema } },
+    },
     async (request) => upstream.get(request.params.upstream),
   )
 
@@ -33,6 +41,7 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
     {
       ...forAdmins,
       schema: {
+        summary: 'Switch an upstream on, off or shut',
         params: UpstreamParameters,
         body: body({ mode: Type.Enum(['online', 'offline', 'blocked']) }),
         response: { 200: UpstreamSchema },
@@ -46,7 +55,10 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/admin/upstreams/:upstream/invalidate',
-    { ...forAdmins, schema: { params: UpstreamParameters, body: PackageBody } },
+    {
+      ...forAdmins,
+      schema: { summary: 'Have cached metadata asked for again', params: UpstreamParameters, body: PackageBody },
+    },
     async (request, reply) => {
       await upstream.invalidate(request.params.upstream, request.body?.name ?? undefined)
       return reply.code(204).send()
@@ -55,7 +67,7 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/admin/upstreams/:upstream/purge',
-    { ...forAdmins, schema: { params: UpstreamParameters, body: PackageBody } },
+    { ...forAdmins, schema: { summary: 'Delete what is cached', params: UpstreamParameters, body: PackageBody } },
     async (request, reply) => {
       await upstream.purge(request.params.upstream, request.body?.name ?? undefined)
       return reply.code(204).send()
@@ -69,7 +81,8 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
     ['DELETE', '/admin/upstreams/:upstream'],
   ] as const) {
     app.route({
-      ...forAdmins,
+      config: { ...forAdmins.config, answers: [405] },
+      schema: { summary: 'Refused: upstreams are declared in their YAML files' },
       method,
       url,
       handler: async (_request, reply) => {

@@ -1,6 +1,6 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import { pagingParameters, readPaging, setPagingHeaders } from '../http/pagination.ts'
-import { toUserJson, UserSchema } from './accounts-json.ts'
+import { toUserJson, UserSchema } from '../json/accounts.ts'
 import { SearchText } from './schemas.ts'
 import { getVisibleAccount } from './visible-accounts.ts'
 
@@ -10,7 +10,10 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get(
     '/user',
-    { config: { access: 'signed-in', scope: 'user' }, schema: { response: { 200: UserSchema } } },
+    {
+      config: { access: 'signed-in', scope: 'user', forRestrictedTokens: true },
+      schema: { summary: 'Get the signed-in user', response: { 200: UserSchema } },
+    },
     async ({ doer }) => toUserJson(doer.user!, doer, config.baseUrl),
   )
 
@@ -19,6 +22,7 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
     {
       config: { access: 'public', scope: 'user' },
       schema: {
+        summary: 'Search for users',
         querystring: Type.Object({
           ...pagingParameters,
           q: Type.Optional(SearchText),
@@ -41,7 +45,11 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
     '/users/:username',
     {
       config: { access: 'public', scope: 'user' },
-      schema: { params: Type.Object({ username: Type.String() }), response: { 200: UserSchema } },
+      schema: {
+        summary: 'Get a user, or an organization as an owner',
+        params: Type.Object({ username: Type.String() }),
+        response: { 200: UserSchema },
+      },
     },
     async (request) => {
       const account = await getVisibleAccount(request, request.params.username)

@@ -1,13 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { Op } from 'sequelize'
 import { Cache } from '../cache/cache.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../db/connect.ts'
-import { Invalid } from '../errors.ts'
+import { Invalid, Unauthenticated } from '../errors.ts'
 import type { AccessToken } from '../models/access-token.ts'
 import type { Models } from '../models/index.ts'
 import type { Page, Window } from './page.ts'
+import type { Restriction } from './restriction.ts'
 import type { Scopes } from './scopes.ts'
+import { packLimits, type TokenLimits, unpackLimits } from './token-limits.ts'
 
 /** A token as everything above the database sees it: the secret cannot be had again. */
 export interface AccessTokenRow {
@@ -23,27 +26,39 @@ export interface AccessTokenRow {
   readonly createdAt: number
   /** 0: never. */
   readonly lastUsedAt: number
+  /** Ms since the epoch; null: never. */
+  readonly expiresAt: number | null
+  readonly restriction: Restriction | null
 }
 
 const SECRET = /^[0-9a-f]{40}$/
 /** Ms between two notes of a token's use. */
 const TOUCH_INTERVAL = 60_000
+/** Ms that an expired token stays in its user's list. */
+const SHOWN_EXPIRED = 30 * 86_400_000
 
 /** Personal access tokens (rest-api.md §5): 20 random bytes in hex, of which only the SHA-256 is kept. */
 export class AccessTokens {
-  readonly #parts: { db: Database; models: Models; clock: Clock; onError: (error: unknown, message: string) => void }
+  readonly #parts: {
+    db: Database
+    models: Models
+    clock: Clock
+    maxLifetime: number
+    onError: (error: unknown, message: string) => void
+  }
   readonly #byHash: Cache<AccessTokenRow>
   readonly #byId: Cache<AccessTokenRow>
   /** Token id → when its use was last noted here. */
   readonly #touched = new Map<number, number>()
   readonly #writing = new Set<Promise<void>>()
 
-  /** `onError` hears of a use that could not be noted; nobody waits for these. */
+  /** `maxLifetime` in ms, 0: none. `onError` hears of a use that could not be noted; nobody waits for these. */
   constructor(parts: {
     db: Database
     models: Models
     notices: Notices
     clock: Clock
+    maxLifetime: number
     onError: (error: unknown, message: string) => void
   }) {
     this.#parts = parts
@@ -51,15 +66,32 @@ export class AccessTokens {
     this.#byId = new Cache({ name: 'access-token-ids', max: 20_000, ttl: 60_000 }, parts.notices)
   }
 
-  /** Makes a token; `secret` is shown to its user once. Invalid when the user has one of that name. */
+  /** When a token that is made now has to end, ms since the epoch; Infinity where the site sets no limit. */
+  latestExpiry(): number {
+    const { clock, maxLifetime } = this.#parts
+    return maxLifetime === 0 ? Number.POSITIVE_INFINITY : clock.now() + maxLifetime
+  }
+
+  /**
+   * Makes a token; `secret` is shown to its user once. It ends when the site wants it, if not before. Invalid when the
+   * user has one of that name, Unauthenticated when the token with which it is made has been revoked meanwhile.
+   */
   async create(
     user: { readonly id: number },
     name: string,
     scopes: Scopes,
+    { restriction = null, expiresAt = null, parentId = null }: Partial<TokenLimits> & { parentId?: number | null } = {},
   ): Promise<{ row: AccessTokenRow; secret: string }> {
     const { db, models, clock } = this.#parts
     const secret = randomBytes(20).toString('hex')
+    const end = Math.min(expiresAt ?? Number.POSITIVE_INFINITY, this.latestExpiry())
+    const limits = { restriction, expiresAt: end === Number.POSITIVE_INFINITY ? null : end }
     const row = await db.inTransaction(async (transaction) => {
+      // Locked: who revokes the parent finds this one, or has made it impossible.
+      const lock = transaction.LOCK.UPDATE
+      if (parentId !== null && (await models.accessToken.findByPk(parentId, { lock, transaction })) === null) {
+        throw new Unauthenticated('the access token is not valid', 'token')
+      }
       if ((await models.accessToken.count({ where: { userId: user.id, name }, transaction })) > 0) {
         throw new Invalid('access token name has been used already', 'token')
       }
@@ -69,8 +101,9 @@ export class AccessTokens {
           name,
           tokenHash: hashSecret(secret),
           tokenLastEight: secret.slice(-8),
-          scopes: scopes.toStored(),
+          ...packLimits(scopes, limits),
           createdAt: clock.now(),
+          parentId,
         },
         { transaction },
       )
@@ -92,11 +125,13 @@ export class AccessTokens {
     return { rows: rows.map(toRow), total: count }
   }
 
-  /** The token with that secret; null for what is no token. Compared by hash look-up; no SQL when warm. */
+  /** The token with that secret; null for what is no token, or none any more. Compared by hash look-up; no SQL when warm. */
   async findBySecret(secret: string): Promise<AccessTokenRow | null> {
     if (!SECRET.test(secret)) return null
     const tokenHash = hashSecret(secret)
-    return remember(this.#byHash, tokenHash, () => this.#parts.models.accessToken.findOne({ where: { tokenHash } }))
+    return this.#remember(this.#byHash, tokenHash, () =>
+      this.#parts.models.accessToken.findOne({ where: { tokenHash } }),
+    )
   }
 
   /** A token of that user, by id or, for a text with a non-digit, by its exact name; null: none. */
@@ -108,24 +143,52 @@ export class AccessTokens {
     return row === null ? null : toRow(row)
   }
 
-  /** A token by id; null: revoked meanwhile. */
+  /** A token by id, expired or not; null: revoked meanwhile. */
   async findById(id: number): Promise<AccessTokenRow | null> {
     const row = await this.#parts.models.accessToken.findByPk(id)
     return row === null ? null : toRow(row)
   }
 
-  /** As `findById`, from memory when warm: its last use may be older than the row's. */
+  /** A token by id, from memory when warm: its last use may be older than the row's. Null: revoked or expired. */
   async recall(id: number): Promise<AccessTokenRow | null> {
-    return remember(this.#byId, String(id), () => this.#parts.models.accessToken.findByPk(id))
+    return this.#remember(this.#byId, String(id), () => this.#parts.models.accessToken.findByPk(id))
   }
 
-  /** From now on the secret opens nothing here, and soon nothing on other replicas. */
+  /**
+   * From now on the secret opens nothing here, and soon nothing on other replicas; nor do those of tokens that were made
+   * with it, and with these (security.md S8).
+   */
   async revoke(token: AccessTokenRow): Promise<void> {
     const { db, models } = this.#parts
-    await db.inTransaction((transaction) => models.accessToken.destroy({ where: { id: token.id }, transaction }))
-    this.#byHash.invalidate(token.tokenHash)
-    this.#byId.invalidate(String(token.id))
-    this.#touched.delete(token.id)
+    const revoked = await db.inTransaction(async (transaction) => {
+      await models.accessToken.findByPk(token.id, { lock: transaction.LOCK.UPDATE, transaction })
+      const all: Pick<AccessTokenRow, 'id' | 'tokenHash'>[] = []
+      for (let next = [token as (typeof all)[number]]; next.length > 0; ) {
+        all.push(...next)
+        const parentId = next.map(({ id }) => id)
+        next = await models.accessToken.findAll({ where: { parentId }, lock: transaction.LOCK.UPDATE, transaction })
+      }
+      await models.accessToken.destroy({ where: { id: all.map(({ id }) => id) }, transaction })
+      return all
+    })
+    for (const { id, tokenHash } of revoked) {
+      this.#byHash.invalidate(tokenHash)
+      this.#byId.invalidate(String(id))
+      this.#touched.delete(id)
+    }
+  }
+
+  /** To be called after the commit that changed the limits of many. */
+  forgetAll(): void {
+    this.#byHash.clear()
+    this.#byId.clear()
+  }
+
+  /** Deletes tokens that have been expired for 30 days; returns how many. */
+  async removeExpired(): Promise<number> {
+    const { db, models, clock } = this.#parts
+    const where = { expiresAt: { [Op.lt]: clock.now() - SHOWN_EXPIRED } }
+    return db.inTransaction((transaction) => models.accessToken.destroy({ where, transaction }))
   }
 
   /** Notes that the token was used, at most once a minute and without making anybody wait. */
@@ -150,27 +213,28 @@ export class AccessTokens {
   async close(): Promise<void> {
     await Promise.all(this.#writing)
   }
+
+  async #remember(
+    cache: Cache<AccessTokenRow>,
+    key: string,
+    load: () => Promise<AccessToken | null>,
+  ): Promise<AccessTokenRow | null> {
+    try {
+      const token = await cache.get(key, async () => {
+        const row = await load()
+        // Thrown, because what is not there must not be remembered: anybody can invent secrets.
+        if (row === null) throw new UnknownToken()
+        return toRow(row)
+      })
+      return token.expiresAt !== null && token.expiresAt <= this.#parts.clock.now() ? null : token
+    } catch (error) {
+      if (error instanceof UnknownToken) return null
+      throw error
+    }
+  }
 }
 
 class UnknownToken extends Error {}
-
-async function remember(
-  cache: Cache<AccessTokenRow>,
-  key: string,
-  load: () => Promise<AccessToken | null>,
-): Promise<AccessTokenRow | null> {
-  try {
-    return await cache.get(key, async () => {
-      const row = await load()
-      // Thrown, because what is not there must not be remembered: anybody can invent secrets.
-      if (row === null) throw new UnknownToken()
-      return toRow(row)
-    })
-  } catch (error) {
-    if (error instanceof UnknownToken) return null
-    throw error
-  }
-}
 
 function hashSecret(secret: string): string {
   return createHash('sha256').update(secret).digest('hex')
@@ -183,8 +247,8 @@ function toRow(row: AccessToken): AccessTokenRow {
     name: row.name,
     tokenHash: row.tokenHash,
     tokenLastEight: row.tokenLastEight,
-    scopes: row.scopes,
     createdAt: row.createdAt,
     lastUsedAt: row.lastUsedAt,
+    ...unpackLimits(row),
   })
 }

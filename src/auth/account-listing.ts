@@ -1,4 +1,4 @@
-import { col, fn, Op, type OrderItem, type WhereOptions, where } from 'sequelize'
+import { col, fn, literal, Op, type OrderItem, type WhereOptions, where } from 'sequelize'
 import type { Models } from '../models/index.ts'
 import type { Doer } from './doer.ts'
 import { isBlocked, type Owner, toOwner, type Visibility } from './owner.ts'
@@ -37,9 +37,24 @@ export class AccountListing {
   /** Users whose name contains `q`, or the one with the id, as far as the doer may know of them. */
   async searchUsers(doer: Doer, search: { q?: string; id?: number }, window: Window): Promise<Page<Owner>> {
     const byId = search.id === undefined ? {} : { id: search.id }
-    const self = doer.user === null || doer.scopes?.publicOnly === true ? [] : [{ id: doer.user.id }]
-    const visible = { [Op.or]: [{ visibility: visibilities(doer) }, ...self] }
-    return this.#page([{ kind: 'user' }, visible, byId, matches(search.q)], window)
+    return this.#page([{ kind: 'user' }, visibleUsers(doer), byId, matches(search.q)], window)
+  }
+
+  /** Members of an organization who show it to everybody, as far as the doer may know of them. */
+  async publicMembers(org: Owner, doer: Doer, window: Window): Promise<Page<Owner>> {
+    const seated = isIn('team_user', 'org_id', org.id)
+    return this.#page([{ kind: 'user' }, isIn('public_member', 'org_id', org.id), seated, visibleUsers(doer)], window)
+  }
+
+  /** All members of an organization, for its members and administrators. */
+  async members(org: Owner, window: Window): Promise<Page<Owner>> {
+    return this.#page([{ kind: 'user' }, isIn('team_user', 'org_id', org.id)], window)
+  }
+
+  /** All members of a team, for whoever may see them. */
+  async teamMembers(team: { id: number }, doer: Doer, window: Window): Promise<Page<Owner>> {
+    const open = doer.scopes?.publicOnly === true ? visibleUsers(doer) : {}
+    return this.#page([{ kind: 'user' }, isIn('team_user', 'team_id', team.id), open], window)
   }
 
   /** Organizations by visibility: what anybody like the doer may see. */
@@ -48,7 +63,8 @@ export class AccountListing {
   }
 
   /**
-   * The user's organizations. Membership is nobody else's business: others see those they share, administrators all.
+   * The user's organizations. Membership is nobody else's business: others see those they share and those of which he
+   * shows that he is a member, administrators all.
    */
   async organizationsOf(user: Owner, doer: Doer, window: Window): Promise<Page<Owner>> {
     if (doer.user === null) return { rows: [], total: 0 }
@@ -56,7 +72,9 @@ export class AccountListing {
     const all = doer.user.isAdmin || doer.user.id === user.id
     const shared = all ? id : (await this.#orgIds(doer.user.id)).filter((candidate) => id.includes(candidate))
     const open = doer.scopes?.publicOnly === true ? { visibility: 'public' as const } : {}
-    return this.#page([{ kind: 'organization', id: shared }, open], window)
+    const rows = await this.#models.publicMember.findAll({ where: { userId: user.id, orgId: id } })
+    const shown = { id: rows.map((row) => row.orgId), visibility: visibilities(doer) }
+    return this.#page([{ kind: 'organization' }, { [Op.or]: [{ id: shared }, shown] }, open], window)
   }
 
   async #orgIds(userId: number): Promise<number[]> {
@@ -81,6 +99,17 @@ function visibilities(doer: Doer): Visibility[] {
   if (user === null || isBlocked(user) || doer.scopes?.publicOnly === true) return ['public']
   if (user.isAdmin) return ['public', 'limited', 'private']
   return user.isRestricted ? ['public'] : ['public', 'limited']
+}
+
+/** Users whose visibility is open to the doer, and himself. */
+function visibleUsers(doer: Doer): WhereOptions {
+  const self = doer.user === null || doer.scopes?.publicOnly === true ? [] : [{ id: doer.user.id }]
+  return { [Op.or]: [{ visibility: visibilities(doer) }, ...self] }
+}
+
+/** Users of whom a row of the table has that number in the column. */
+function isIn(table: 'team_user' | 'public_member', column: 'org_id' | 'team_id', id: number): WhereOptions {
+  return { id: { [Op.in]: literal(`(SELECT user_id FROM ${table} WHERE ${column} = ${id})`) } }
 }
 
 /** `q` anywhere in the name or full name; INSTR, because LIKE has wildcards. */

@@ -17,7 +17,7 @@ export interface AccountRecord {
  */
 export class AccountRecords {
   readonly #models: Models
-  readonly #ids: Cache<{ id: number | null }>
+  readonly #ids: Cache<{ id: number | null; renamedId: number | null }>
   readonly #records: Cache<{ record: AccountRecord | null }>
 
   constructor(models: Models, notices: Notices) {
@@ -29,12 +29,15 @@ export class AccountRecords {
   /** Case-insensitive. */
   async find(name: string): Promise<AccountRecord | null> {
     if (!isPossibleName(name)) return null
-    const lowerName = name.toLowerCase()
-    const { id } = await this.#ids.get(lowerName, async () => {
-      const row = await this.#models.user.findOne({ where: { lowerName }, attributes: ['id'] })
-      return { id: row === null ? null : row.id }
-    })
+    const { id } = await this.#idsOf(name.toLowerCase())
     return id === null ? null : this.findById(id)
+  }
+
+  /** Who had the name, in any case, before he got another; null while somebody has it. */
+  async findRenamed(name: string): Promise<AccountRecord | null> {
+    if (!isPossibleName(name)) return null
+    const { id, renamedId } = await this.#idsOf(name.toLowerCase())
+    return id !== null || renamedId === null ? null : this.findById(renamedId)
   }
 
   async findById(id: number): Promise<AccountRecord | null> {
@@ -49,5 +52,14 @@ export class AccountRecords {
   changed(account: { id: number; lowerName: string }): void {
     this.#ids.invalidate(account.lowerName)
     this.#records.invalidate(String(account.id))
+  }
+
+  #idsOf(lowerName: string): Promise<{ id: number | null; renamedId: number | null }> {
+    return this.#ids.get(lowerName, async () => {
+      const row = await this.#models.user.findOne({ where: { lowerName }, attributes: ['id'] })
+      if (row !== null) return { id: row.id, renamedId: null }
+      const redirect = await this.#models.accountRedirect.findOne({ where: { lowerName } })
+      return { id: null, renamedId: redirect?.accountId ?? null }
+    })
   }
 }

@@ -1,7 +1,13 @@
 import type { Transaction } from 'sequelize'
 import { Unprocessable } from '../errors.ts'
 import type { Models } from '../models/index.ts'
+import type { User } from '../models/user.ts'
 import type { Owner } from './owner.ts'
+
+/** Whether it is an administrator who can sign in. */
+export function canAdminister(row: User): boolean {
+  return row.kind === 'user' && row.isAdmin && row.isActive && !row.prohibitLogin
+}
 
 /** Unprocessable when no administrator who can sign in would be left without this one. */
 export async function requireAnotherAdmin(models: Models, user: Owner, transaction: Transaction): Promise<void> {
@@ -24,6 +30,13 @@ export async function requireNoPackages(models: Models, owner: Owner, transactio
   if (packageId.length === 0) return
   if ((await models.packageVersion.count({ where: { packageId, isInternal: false }, transaction })) > 0) {
     throw new Unprocessable(`${owner.name} still owns packages`)
+  }
+}
+
+/** Unprocessable while the owner has a repository (rest-api.md §6). */
+export async function requireNoRepositories(models: Models, owner: Owner, transaction: Transaction): Promise<void> {
+  if ((await models.repository.count({ where: { ownerId: owner.id }, transaction })) > 0) {
+    throw new Unprocessable(`${owner.name} still owns repositories`)
   }
 }
 
@@ -52,12 +65,25 @@ export async function requireNoOrganizations(models: Models, user: Owner, transa
 /** Deletes the account's row and everything that only it gave a meaning. */
 export async function deleteRows(models: Models, owner: Owner, transaction: Transaction): Promise<void> {
   const ofOrganization = { where: { orgId: owner.id }, transaction }
+  const ofUser = { where: { userId: owner.id }, transaction }
+  // Who is just making a team of the organization, or putting the user into one, comes before or not at all.
+  await models.user.findByPk(owner.id, { lock: transaction.LOCK.UPDATE, transaction })
+  await models.team.destroy(ofOrganization)
   await models.teamUnit.destroy(ofOrganization)
   await models.teamUser.destroy(ofOrganization)
-  await models.team.destroy(ofOrganization)
-  await models.teamUser.destroy({ where: { userId: owner.id }, transaction })
+  await models.publicMember.destroy(ofOrganization)
+  await models.teamUser.destroy(ofUser)
+  await models.publicMember.destroy(ofUser)
   await models.upstreamAttachment.destroy(ofOrganization)
+  await models.reservedName.destroy(ofOrganization)
+  await models.repository.destroy({ where: { ownerId: owner.id }, transaction })
+  await models.packageCleanupRule.destroy({ where: { ownerId: owner.id }, transaction })
+  await models.ownerQuota.destroy({ where: { ownerId: owner.id }, transaction })
   await models.nameBinding.destroy({ where: { ownerId: owner.id }, transaction })
-  await models.accessToken.destroy({ where: { userId: owner.id }, transaction })
+  const hooks = await models.webhook.findAll({ where: { ownerId: owner.id }, attributes: ['id'], transaction })
+  await models.hookTask.destroy({ where: { hookId: hooks.map(({ id }) => id) }, transaction })
+  await models.webhook.destroy({ where: { ownerId: owner.id }, transaction })
+  await models.accessToken.destroy(ofUser)
+  await models.accountRedirect.destroy({ where: { accountId: owner.id }, transaction })
   await models.user.destroy({ where: { id: owner.id }, transaction })
 }

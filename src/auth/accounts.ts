@@ -1,4 +1,4 @@
-import { col, fn, Op, type Transaction, where } from 'sequelize'
+import type { Transaction } from 'sequelize'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../db/connect.ts'
@@ -17,12 +17,15 @@ import {
   userColumns,
 } from './account-columns.ts'
 import { AccountListing } from './account-listing.ts'
+import { type AlsoRenamed, moveName, requireEmailFree } from './account-names.ts'
 import { type AccountRecord, AccountRecords } from './account-records.ts'
 import {
+  canAdminister,
   deleteRows,
   requireAnotherAdmin,
   requireNoOrganizations,
   requireNoPackages,
+  requireNoRepositories,
   requireOtherOwners,
 } from './account-removal.ts'
 import { checkEmail, checkName, checkPassword } from './account-rules.ts'
@@ -74,6 +77,11 @@ export class Accounts {
     return (await this.#records.findById(id))?.owner ?? null
   }
 
+  /** Who had the name, in any case, before he got another, and nobody has taken it since; no SQL when warm. */
+  async findRenamed(name: string): Promise<Owner | null> {
+    return (await this.#records.findRenamed(name))?.owner ?? null
+  }
+
   /** For sign-in alone: the account with its password hash. */
   async findRecord(name: string): Promise<AccountRecord | null> {
     return this.#records.find(name)
@@ -92,7 +100,7 @@ export class Accounts {
     const passwordHash = await this.#parts.passwords.hash(input.password)
     const columns = { ...userColumns(input), ...definedOnly({ createdAt: input.createdAt }) }
     const user = await this.#parts.db.inTransaction(async (transaction) => {
-      await this.#requireEmailFree(input.email, transaction)
+      await requireEmailFree(this.#parts.models, input.email, transaction)
       await this.#requireNameFree(input.username, transaction)
       return this.#insert('user', input.username, { ...columns, passwordHash }, transaction)
     })
@@ -152,7 +160,7 @@ export class Accounts {
     const row = await this.#parts.db.inTransaction(async (transaction) => {
       const found = await models.user.findByPk(user.id, { transaction })
       if (found === null) throw new NotFound('user', user.name)
-      if (changes.email !== undefined) await this.#requireEmailFree(changes.email, transaction, user.id)
+      if (changes.email !== undefined) await requireEmailFree(models, changes.email, transaction, user.id)
       const before = canAdminister(found)
       found.set({ ...userColumns(changes), ...hashed, updatedAt: clock.now() })
       if (before && !canAdminister(found)) {
@@ -179,8 +187,28 @@ export class Accounts {
   }
 
   /**
-   * Deletes a user with his tokens. Unprocessable while he owns packages, is in an organization, or is the last
-   * administrator. With `purgePackages`, which must delete his packages, he leaves his organizations too; it is not
+   * Gives a user or an organization another name; `also` writes, in the same transaction, what else has the name in it, in
+   * lower case. Unprocessable for a name that is malformed, reserved or taken.
+   */
+  async rename(account: Owner, name: string, also: AlsoRenamed): Promise<Owner> {
+    checkName(name)
+    const { db, models, clock } = this.#parts
+    const { row, lowerName } = await db.inTransaction(async (transaction) => {
+      const found = await models.user.findByPk(account.id, { lock: transaction.LOCK.UPDATE, transaction })
+      if (found === null) throw new NotFound(account.kind === 'user' ? 'user' : 'organization', account.name)
+      const before = found.lowerName
+      if (name.toLowerCase() !== before) await this.#requireNameFree(name, transaction)
+      await moveName(models, found, name, clock.now(), transaction)
+      await also(before, found.lowerName, transaction)
+      return { row: found, lowerName: before }
+    })
+    this.#records.changed({ id: account.id, lowerName })
+    return this.#changed(row)
+  }
+
+  /**
+   * Deletes a user with his tokens. Unprocessable while he owns packages or repositories, is in an organization, or is the
+   * last administrator. With `purgePackages`, which must delete both, he leaves his organizations too; it is not
    * called when he is the last owner of one, or the last administrator.
    */
   async deleteUser(user: Owner, purgePackages?: () => Promise<void>): Promise<void> {
@@ -197,6 +225,7 @@ export class Accounts {
     }
     await db.inTransaction(async (transaction) => {
       await requireNoPackages(models, user, transaction)
+      await requireNoRepositories(models, user, transaction)
       await check(transaction)
       await deleteRows(models, user, transaction)
     })
@@ -204,11 +233,12 @@ export class Accounts {
     this.#records.changed(user)
   }
 
-  /** Deletes an organization with its teams and attachments. Unprocessable while it owns packages. */
+  /** Deletes an organization with its teams and attachments. Unprocessable while it owns packages or repositories. */
   async deleteOrganization(organization: Owner): Promise<void> {
     const { db, models, memberships } = this.#parts
     await db.inTransaction(async (transaction) => {
       await requireNoPackages(models, organization, transaction)
+      await requireNoRepositories(models, organization, transaction)
       await deleteRows(models, organization, transaction)
     })
     memberships.changed(null)
@@ -252,6 +282,7 @@ export class Accounts {
     const { models, clock } = this.#parts
     const lowerName = name.toLowerCase()
     const now = clock.now()
+    await models.accountRedirect.destroy({ where: { lowerName }, transaction })
     return models.user.create({ createdAt: now, updatedAt: now, ...columns, kind, name, lowerName }, { transaction })
   }
 
@@ -262,23 +293,9 @@ export class Accounts {
     if (taken > 0) throw new Unprocessable(`user already exists [name: ${name}]`)
   }
 
-  async #requireEmailFree(email: string, transaction: Transaction, except = 0): Promise<void> {
-    const sameEmail = where(fn('lower', col('email')), email.toLowerCase())
-    const rows = await this.#parts.models.user.findAll({
-      where: { [Op.and]: [{ kind: 'user' }, sameEmail] },
-      attributes: ['id'],
-      transaction,
-    })
-    if (rows.some((row) => row.id !== except)) throw new Unprocessable(`e-mail already in use [email: ${email}]`)
-  }
-
   #changed(row: User): Owner {
     const owner = toOwner(row)
     this.#records.changed(owner)
     return owner
   }
-}
-
-function canAdminister(row: User): boolean {
-  return row.kind === 'user' && row.isAdmin && row.isActive && !row.prohibitLogin
 }

@@ -6,24 +6,30 @@ import type { AccessTokenRow, AccessTokens } from './access-tokens.ts'
 import type { Accounts } from './accounts.ts'
 import { parseAuthorization, tokenCandidate } from './credentials.ts'
 import { anonymous, type Doer } from './doer.ts'
+import type { Owner } from './owner.ts'
 import type { Passwords } from './passwords.ts'
 import { markOfPassword, type RegistryTokens } from './registry-tokens.ts'
-import { Scopes } from './scopes.ts'
+import type { SignInGuard } from './sign-in-guard.ts'
+import { rightsOf } from './token-limits.ts'
 
 export { anonymous, type Doer } from './doer.ts'
 
+/** Whoever does not say where an attempt comes from shares this place with all who do not. */
+const NOWHERE = 'nowhere'
 /** Longer ones are no passwords; hashing them is work for an attacker. */
 const MAX_PASSWORD = 255
 
 /**
  * Authorization header → Doer. No SQL and no password hashing when warm. What is remembered of a password is that it
- * matched one stored hash: a changed password, user or token counts at once. Failures are never remembered.
+ * matched, or did not match, one stored hash: a changed password, user or token counts at once. Whoever guesses has to
+ * wait (sign-in-guard.ts); what is known already never does.
  */
 export class Authenticator {
   readonly #accounts: Accounts
   readonly #accessTokens: AccessTokens
   readonly #passwords: Passwords
   readonly #registryTokens: RegistryTokens
+  readonly #guard: SignInGuard
   /** Keyed hashes of stored hash, name and password that matched; parallel checks of one share the work. */
   readonly #matches: Cache<true>
   /** Of this process alone: what the cache holds is worth nothing elsewhere. */
@@ -34,47 +40,53 @@ export class Authenticator {
     accessTokens: AccessTokens
     passwords: Passwords
     registryTokens: RegistryTokens
+    guard: SignInGuard
     notices: Notices
   }) {
     this.#accounts = parts.accounts
     this.#accessTokens = parts.accessTokens
     this.#passwords = parts.passwords
     this.#registryTokens = parts.registryTokens
+    this.#guard = parts.guard
     this.#matches = new Cache({ name: 'password-matches', max: 10_000, ttl: 3_600_000 }, parts.notices)
   }
 
   /**
-   * Anonymous without a header; Unauthenticated for credentials that cannot be used, even where none are needed.
+   * Anonymous without a header; Unauthenticated for credentials that cannot be used, even where none are needed;
+   * TooManyRequests for those who have failed too often at their `address`.
    * Accounts that may not sign in are returned all the same: what they may do is decided by what they ask for. Registry
    * tokens are as good as any invented secret unless `acceptsRegistryTokens`.
    */
   async authenticate(
     authorization: string | undefined,
-    { acceptsRegistryTokens = false }: { acceptsRegistryTokens?: boolean } = {},
+    { address = NOWHERE, acceptsRegistryTokens = false }: { address?: string; acceptsRegistryTokens?: boolean } = {},
   ): Promise<Doer> {
     const credentials = parseAuthorization(authorization)
     if (credentials.kind === 'none') return anonymous
-    if (credentials.kind === 'basic') return this.signIn(credentials)
+    if (credentials.kind === 'basic') return this.signIn(credentials, address)
     // A dot is in every JWT and in no access token.
     if (acceptsRegistryTokens && credentials.secret.includes('.')) {
       return this.#registryTokens.redeem(credentials.secret)
     }
-    return this.#byToken(credentials.secret)
+    return this.#byToken(credentials.secret, address)
   }
 
   /**
    * Basic credentials, wherever they stood: a token goes first, and then the user name beside it does not matter
-   * (rest-api.md §1). Throws Unauthenticated.
+   * (rest-api.md §1). Throws Unauthenticated and TooManyRequests.
    */
-  async signIn(credentials: { username: string; password: string }): Promise<Doer> {
+  async signIn(credentials: { username: string; password: string }, address: string): Promise<Doer> {
     const token = await this.#accessTokens.findBySecret(tokenCandidate(credentials))
     if (token !== null) return this.#withToken(token, 'basic')
-    return this.#byPassword(credentials.username, credentials.password)
+    return this.#byPassword(credentials.username, credentials.password, address)
   }
 
-  async #byToken(secret: string): Promise<Doer> {
+  async #byToken(secret: string, address: string): Promise<Doer> {
     const token = await this.#accessTokens.findBySecret(secret)
-    if (token === null) throw new Unauthenticated('the access token is not valid', 'token')
+    if (token === null) {
+      await this.#guard.wrongToken(secret, address)
+      throw new Unauthenticated('the access token is not valid', 'token')
+    }
     return this.#withToken(token, 'bearer')
   }
 
@@ -82,33 +94,51 @@ export class Authenticator {
     const user = await this.#accounts.findById(token.userId)
     if (user?.kind !== 'user') throw new Unauthenticated('the access token is not valid', 'token')
     this.#accessTokens.touch(token)
-    const scopes = Scopes.fromStored(token.scopes)
-    return { user, scopes, via, tokenId: token.id, passwordMark: null, grants: null }
+    return { ...anonymous, ...rightsOf(token), user, via, tokenId: token.id }
   }
 
-  async #byPassword(username: string, password: string): Promise<Doer> {
+  async #byPassword(username: string, password: string, address: string): Promise<Doer> {
     const record = await this.#accounts.findRecord(username)
-    const stored = record?.owner.kind === 'user' ? record.passwordHash : ''
-    if (!(await this.#isPassword(username.toLowerCase(), password, stored)) || record === null) {
+    const account = record?.owner ?? null
+    const stored = account?.kind === 'user' ? record!.passwordHash : ''
+    if (
+      !(await this.#isPassword({ username: username.toLowerCase(), account, password, stored, address })) ||
+      record === null
+    ) {
       throw new Unauthenticated('the user name or password is wrong', 'user')
     }
     const passwordMark = markOfPassword(stored)
-    return { user: record.owner, scopes: null, via: 'basic', tokenId: null, passwordMark, grants: null }
+    return { ...anonymous, user: record.owner, via: 'basic', passwordMark }
   }
 
-  async #isPassword(username: string, password: string, stored: string): Promise<boolean> {
+  async #isPassword(asked: {
+    username: string
+    account: Owner | null
+    password: string
+    stored: string
+    address: string
+  }): Promise<boolean> {
+    const { username, account, password, stored, address } = asked
     if (password.length > MAX_PASSWORD || username.length > MAX_PASSWORD) return false
-    const key = createHmac('sha256', this.#key).update(`${stored}\0${username}\0${password}`).digest('hex')
+    const credential = createHmac('sha256', this.#key).update(`${stored}\0${username}\0${password}`).digest('hex')
+    if (this.#matches.peek(credential) !== undefined) return true
+    if (this.#guard.isKnownWrong(credential)) return false
+    const attempt = await this.#guard.admit({ username, account, address, credential })
     try {
-      return await this.#matches.get(key, async () => {
+      await this.#matches.get(credential, async () => {
         if (await this.#passwords.verify(stored, password)) return true as const
-        // Thrown, because a failure must not be remembered.
         throw new Mismatch()
       })
     } catch (error) {
-      if (error instanceof Mismatch) return false
-      throw error
+      if (!(error instanceof Mismatch)) {
+        attempt.dropped()
+        throw error
+      }
+      await attempt.failed()
+      return false
     }
+    await attempt.succeeded()
+    return true
   }
 }
 

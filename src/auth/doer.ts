@@ -1,5 +1,6 @@
 import type { Grants } from './grants.ts'
 import type { Owner } from './owner.ts'
+import type { Restriction } from './restriction.ts'
 import type { Scopes } from './scopes.ts'
 
 /** Who asks, and what the credentials allow. */
@@ -8,6 +9,10 @@ export interface Doer {
   readonly user: Owner | null
   /** Null: a password sign-in, unrestricted, or anonymous. */
   readonly scopes: Scopes | null
+  /** Packages that the token is limited to; null: none in particular. */
+  readonly restriction: Restriction | null
+  /** When the credentials end, ms since the epoch; null: not by themselves. */
+  readonly expiresAt: number | null
   /** How the credentials came; Bearer and `token` are one. A registry token of nobody in particular is `bearer` too. */
   readonly via: 'anonymous' | 'basic' | 'bearer'
   /** The access token used, wherever it stood. */
@@ -16,14 +21,19 @@ export interface Doer {
   readonly passwordMark: string | null
   /** What a registry token is limited to; null: not limited to named repositories. */
   readonly grants: Grants | null
+  /** The administrator who acts as `user`; null: nobody does (rest-api.md §1). */
+  readonly sudoer: Owner | null
 }
 
 /** Nobody in particular. */
 export const anonymous: Doer = Object.freeze({
   user: null,
   scopes: null,
+  restriction: null,
+  expiresAt: null,
   via: 'anonymous',
   tokenId: null,
   passwordMark: null,
   grants: null,
+  sudoer: null,
 })

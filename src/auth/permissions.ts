@@ -47,6 +47,12 @@ export class Permissions {
     return (await this.#memberships.of(doer.user.id)).get(org.id)?.isOwner === true
   }
 
+  /** Whether the doer may know what only members do: he is in one of its teams, or a site admin. */
+  async isOrgMember(doer: Doer, org: Owner): Promise<boolean> {
+    if (doer.user === null || org.kind !== 'organization' || this.#isShutOut(doer, org)) return false
+    return doer.user.isAdmin || (await this.#memberships.of(doer.user.id)).has(org.id)
+  }
+
   /** Whether the doer may know that the owner exists (rest-api.md §4, §7). A private user: only himself and admins. */
   async canSee(doer: Doer, owner: Owner): Promise<boolean> {
     const { user } = doer

@@ -8,7 +8,7 @@ import type { Accounts } from './accounts.ts'
 import { anonymous, type Doer } from './doer.ts'
 import { Grants } from './grants.ts'
 import type { RegistryClaims, RegistryJwts } from './registry-jwt.ts'
-import { Scopes } from './scopes.ts'
+import { rightsOf } from './token-limits.ts'
 
 /** Seconds that a registry token is valid. */
 const ACCESS_LIFE = 15 * 60
@@ -46,10 +46,10 @@ export class RegistryTokens {
     this.#verified = new Cache({ name: 'registry-tokens', max: 5_000, ttl: ACCESS_LIFE * 1_000 }, parts.notices)
   }
 
-  /** A token for what the doer's credentials may do, within the grants; not valid after `notAfter`, if given. */
+  /** A token for what the doer's credentials may do, within the grants; not valid after these end, nor after `notAfter`. */
   async issue(doer: Doer, grants: Grants, notAfter: number = Number.POSITIVE_INFINITY): Promise<IssuedToken> {
     const issuedAt = this.#now()
-    const expiresAt = Math.min(issuedAt + ACCESS_LIFE, notAfter)
+    const expiresAt = Math.min(issuedAt + ACCESS_LIFE, notAfter, endOf(doer))
     const token = await this.#parts.jwts.sign('access', { ...toClaims(doer), grants, expiresAt })
     return { token, issuedAt, expiresAt }
   }
@@ -59,7 +59,7 @@ export class RegistryTokens {
    * used: nothing is stored of it, and clients that ask in parallel do not lock each other out.
    */
   async issueRefresh(doer: Doer): Promise<string> {
-    const expiresAt = this.#now() + REFRESH_LIFE
+    const expiresAt = Math.min(this.#now() + REFRESH_LIFE, endOf(doer))
     return this.#parts.jwts.sign('refresh', { ...toClaims(doer), grants: noGrants, expiresAt })
   }
 
@@ -84,13 +84,12 @@ export class RegistryTokens {
     if (record?.owner.kind !== 'user') throw ended()
     if (tokenId === null) {
       if (passwordMark === null || passwordMark !== markOfPassword(record.passwordHash)) throw ended()
-      return { user: record.owner, scopes: null, via: 'bearer', tokenId, passwordMark, grants: null }
+      return { ...anonymous, user: record.owner, via: 'bearer', passwordMark }
     }
     const token = await accessTokens.recall(tokenId)
     if (token?.userId !== userId) throw ended()
     accessTokens.touch(token)
-    const scopes = Scopes.fromStored(token.scopes)
-    return { user: record.owner, scopes, via: 'bearer', tokenId, passwordMark: null, grants: null }
+    return { ...anonymous, ...rightsOf(token), user: record.owner, via: 'bearer', tokenId }
   }
 
   #now(): number {
@@ -107,6 +106,11 @@ const noGrants = new Grants({ repositories: [], catalog: false })
 
 function toClaims({ user, tokenId, passwordMark }: Doer) {
   return { userId: user?.id ?? null, tokenId, passwordMark }
+}
+
+/** Seconds since the epoch. */
+function endOf({ expiresAt }: Doer): number {
+  return expiresAt === null ? Number.POSITIVE_INFINITY : Math.floor(expiresAt / 1_000)
 }
 
 function ended(): Unauthenticated {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { type Static, type TProperties, type TSchema, Type } from 'typebox'
 import { Value } from 'typebox/value'
@@ -7,6 +8,7 @@ import { parseDuration, parseSize } from './units.ts'
 
 const Duration = () => Type.Number({ minimum: 0, unit: 'duration' })
 const Size = () => Type.Number({ minimum: -1, unit: 'size' })
+const Limit = () => Type.Integer({ minimum: -1 })
 const section = <T extends TProperties>(properties: T) => Type.Object(properties, { additionalProperties: false })
 
 /** Every setting; `config/default.yaml` holds the defaults and what each means. Durations are ms, sizes bytes. */
@@ -16,6 +18,7 @@ export const ConfigSchema = section({
   baseUrl: Type.String(),
   dataDir: Type.String({ minLength: 1 }),
   upstreamsDir: Type.String({ minLength: 1 }),
+  secretKey: Type.String({ pattern: '^([A-Za-z0-9+/]{43}=)?$' }),
   trustedProxies: Type.Array(Type.String({ minLength: 1 })),
   shutdownTimeout: Duration(),
   log: section({
@@ -25,13 +28,36 @@ export const ConfigSchema = section({
   }),
   metrics: section({ token: Type.String() }),
   admin: section({ username: Type.String(), password: Type.String() }),
-  auth: section({ requireSignIn: Type.Boolean(), minPasswordLength: Type.Integer({ minimum: 1, maximum: 255 }) }),
+  auth: section({
+    requireSignIn: Type.Boolean(),
+    minPasswordLength: Type.Integer({ minimum: 1, maximum: 255 }),
+    maxTokenLifetime: Duration(),
+  }),
+  audit: section({ keepDays: Limit() }),
+  rateLimits: section({
+    packageReads: Limit(),
+    packageWrites: Limit(),
+    apiReads: Limit(),
+    apiWrites: Limit(),
+    containerTokens: Limit(),
+    npmLogins: Limit(),
+    failedSignIns: section({ perAccountAndAddress: Limit(), perAddress: Limit(), perAccount: Limit() }),
+  }),
   database: section({ url: Type.String({ pattern: '^((sqlite|mysql):.*)?$' }) }),
   redis: section({ url: Type.String({ pattern: '^(rediss?://.+)?$' }) }),
   packages: section({
     limitTotalOwnerCount: Type.Integer({ minimum: -1 }),
     limitTotalOwnerSize: Size(),
     limits: Type.Record(Type.String(), Size()),
+    retainMavenSnapshotBuilds: Type.Integer({ minimum: -1 }),
+    checkMavenPoms: Type.Boolean(),
+  }),
+  webhooks: section({
+    enabled: Type.Boolean(),
+    allowedHosts: Type.Array(Type.String({ minLength: 1 })),
+    timeout: Type.Number({ minimum: 1, maximum: 60_000, unit: 'duration' }),
+    concurrency: Type.Integer({ minimum: 1, maximum: 100 }),
+    keepDeliveries: Duration(),
   }),
   cache: section({ renderedDocuments: Size(), parsedDocuments: Size() }),
   mirrors: section({
@@ -48,6 +74,7 @@ export const ConfigSchema = section({
     staleIfError: Duration(),
     maxDocumentSize: Size(),
     maxArtifactSize: Size(),
+    reserved: Type.Record(Type.String(), Type.Array(Type.String({ minLength: 1 }), { maxItems: 1_000 })),
   }),
 })
 
@@ -133,7 +160,7 @@ function findKey(name: string, node: Node): string[] | null {
 /** Turns the text of YAML and environment into the types of the schema; what it cannot turn, the check names. */
 function convert(value: unknown, node: Node, path: string): unknown {
   if (node.type === 'object') {
-    if (typeof value !== 'object' || value === null) return value
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
     return Object.fromEntries(
       Object.entries(value).map(([key, child]) => {
         const below = node.properties === undefined ? recordValue(node) : own(node.properties, key)
@@ -162,10 +189,21 @@ function complete(config: Config): Config {
   return {
     ...config,
     dataDir,
+    trustedProxies: config.trustedProxies.map(checkProxy),
     upstreamsDir: resolve(config.upstreamsDir),
     baseUrl: baseUrl(config),
     database: { url: config.database.url.replace(/^sqlite:$/, '') || `sqlite:${join(dataDir, 'entrepot.db')}` },
   }
+}
+
+/** Throws for what a proxy's address cannot be; Fastify would not say which setting it means. */
+function checkProxy(proxy: string): string {
+  const [address, bits, ...more] = proxy.split('/')
+  const isRange = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (isIP(address!) === 4 ? 32 : 128))
+  if (isIP(address!) === 0 || !isRange || more.length > 0) {
+    throw new ConfigError(`trustedProxies: ${JSON.stringify(proxy)} is not an address or range such as 10.0.0.0/8`)
+  }
+  return proxy
 }
 
 function baseUrl({ baseUrl, host, port }: Config): string {

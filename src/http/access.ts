@@ -6,14 +6,19 @@ import type { ScopeCategory } from '../auth/scopes.ts'
 import { Forbidden, MethodNotAllowed, NotFound, type RegistryError, Unauthenticated } from '../errors.ts'
 import type { Services } from '../services.ts'
 import type { Target } from './decorate.ts'
+import { checkOrganization, isOfOrganization, type OrganizationAccess } from './organization-access.ts'
+import { findOwnRepository } from './repository-access.ts'
 
 /**
  * The right that a route demands:
  * `public` none; `signed-in` a user; `self` the user named by `:username`, or a site admin; `read`, `write` that access
  * to the packages of `request.target.owner`; `remove` writing, or for a mirror, which nobody writes, being site admin;
- * `owner` ownership of the organization `:org`; `admin` a site admin.
+ * `owner` ownership of the organization `:org`; `repository-admin` admin access to the packages of `:owner`, whose
+ * `:repository` it is; `admin` a site admin; the others are explained in `organization-access.ts`.
  */
-export type Access = 'public' | 'signed-in' | 'self' | 'read' | 'write' | 'remove' | 'owner' | 'admin'
+export type Access =
+  | ('public' | 'signed-in' | 'self' | 'read' | 'write' | 'remove' | 'owner' | 'repository-admin' | 'admin')
+  | OrganizationAccess
 
 /** What a registry token must grant for a right of packages. */
 const ACTION = { read: 'pull', write: 'push', remove: 'delete' } as const
@@ -29,6 +34,13 @@ declare module 'fastify' {
     scope?: ScopeCategory | readonly ScopeCategory[] | null
     /** What a registry token must grant, where the route's right does not say it. */
     registryAction?: (request: FastifyRequest) => Action
+    /**
+     * For a route of packages that names none: whoever may use only some sees no others by it. Without this such tokens
+     * cannot use it.
+     */
+    showsAllowedOnly?: boolean
+    /** For another route: a token that is restricted to some packages may use it. */
+    forRestrictedTokens?: boolean
   }
 }
 
@@ -54,6 +66,7 @@ async function check(services: Services, request: FastifyRequest, right: Access,
   const scopes = [route.config?.scope ?? []].flat()
   if (right === 'public' && scopes.length === 0) return
   const { doer } = request
+  checkRestriction(request)
   checkScopes(doer, scopes, request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write')
   if (right === 'public') {
     if (services.config.auth.requireSignIn) checkSignedIn(request)
@@ -61,6 +74,12 @@ async function check(services: Services, request: FastifyRequest, right: Access,
   }
   checkSignedIn(request)
   const user = doer.user!
+  if (isOfOrganization(right)) return checkOrganization(services, request, right)
+  if (right === 'repository-admin') {
+    const named = request.params as { owner: string; repository: string }
+    request.repository = await findOwnRepository(services, doer, named)
+    return
+  }
   if (right === 'signed-in' || user.isAdmin) return
   const params = request.params as { username?: string; org?: string }
   if (right === 'self' && params.username?.toLowerCase() === user.lowerName) return
@@ -80,23 +99,29 @@ async function checkPackages(
 ): Promise<void> {
   const { target, doer } = request
   if (target === null) throw new NotFound('route')
-  const action = request.routeOptions.config.registryAction?.(request) ?? ACTION[right]
-  const refusal = await findRefusal(services, doer, target, right, action)
+  const { registryAction, showsAllowedOnly } = request.routeOptions.config
+  const action = registryAction?.(request) ?? ACTION[right]
+  const refusal = await findRefusal(services, doer, target, right, { action, showsAllowedOnly })
   if (refusal !== null) throw refusal
 }
 
 /**
- * Why the doer may not do this to a package, as the error to answer with; null: he may. The guard asks it for the
- * package that the path names; handlers ask it for any other that the request names.
+ * Why the doer may not do this to a package, or to all of a type, or of an owner (type empty), as the error to answer
+ * with; null: he may. The guard asks it for the package that the path names; handlers ask it for any other that the
+ * request names.
  */
 export async function findRefusal(
   { permissions }: Services,
   doer: Doer,
-  { owner, name }: Pick<Target, 'owner' | 'name'>,
+  target: Target,
   right: 'read' | 'write' | 'remove',
-  action: Action = ACTION[right],
+  {
+    action = ACTION[right],
+    showsAllowedOnly = false,
+  }: { action?: Action; showsAllowedOnly?: boolean | undefined } = {},
 ): Promise<RegistryError | null> {
   const { user, scopes, grants } = doer
+  const { owner, name } = target
   const mode = await permissions.accessMode(doer, owner)
   const isMirror = owner.kind === 'mirror'
   if (right === 'write' && isMirror && mode >= READ) {
@@ -114,9 +139,26 @@ export async function findRefusal(
   if (scopes?.publicOnly === true && owner.visibility !== 'public') {
     return new Forbidden('this token reads public owners only', 'public-only', { hidesOwner })
   }
+  if (!isWithinRestriction(doer, target, showsAllowedOnly)) {
+    return new Forbidden('this token is restricted to other packages', 'token', { hidesOwner })
+  }
   if (mode >= (right === 'read' ? READ : isMirror ? OWNER : WRITE)) return null
   if (user === null) return new Unauthenticated('sign in to use these packages', 'access')
   return new Forbidden(`you have no ${right} access to the packages of ${owner.name}`, 'access', { hidesOwner })
+}
+
+function isWithinRestriction({ restriction }: Doer, { owner, type, name }: Target, showsAllowedOnly: boolean): boolean {
+  if (restriction === null) return true
+  if (name !== null) return restriction.allows(owner.lowerName, type, name)
+  if (showsAllowedOnly) return restriction.allowsSome(owner.lowerName, type || null)
+  return restriction.allowsAll(owner.lowerName, type)
+}
+
+/** Accounts, organizations and the rest are not for tokens that are restricted to packages; a type's own routes are. */
+function checkRestriction({ doer: { restriction }, target, routeOptions }: FastifyRequest): void {
+  if (restriction === null || routeOptions.config.forRestrictedTokens === true) return
+  if (target !== null && restriction.allowsSome(target.owner.lowerName, target.type || null)) return
+  throw new Forbidden('this token is restricted to packages', 'token')
 }
 
 function checkSignedIn(request: FastifyRequest): void {

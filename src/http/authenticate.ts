@@ -14,8 +14,9 @@ declare module 'fastify' {
 export const authenticate = fp(async (app) => {
   app.addHook('onRequest', async (request) => {
     const { ignoresCredentials, acceptsRegistryTokens = false } = request.routeOptions.config
+    const { headers, ip: address } = request
     request.doer = ignoresCredentials
       ? anonymous
-      : await app.services.authenticator.authenticate(request.headers.authorization, { acceptsRegistryTokens })
+      : await app.services.authenticator.authenticate(headers.authorization, { address, acceptsRegistryTokens })
   })
 })

@@ -2,6 +2,8 @@ import fp from 'fastify-plugin'
 import type { Owner } from '../auth/accounts.ts'
 import type { Doer } from '../auth/authenticator.ts'
 import type { Services } from '../services.ts'
+import type { TeamTarget } from './organization-access.ts'
+import type { RepositoryTarget } from './repository-access.ts'
 
 /** What a package route is about, parsed once; the guard and the handler read the same object (security.md S32). */
 export interface Target {
@@ -20,6 +22,10 @@ declare module 'fastify' {
     doer: Doer
     /** Set on package routes only. */
     target: Target | null
+    /** Set on routes of a team only. */
+    team: TeamTarget | null
+    /** Set on routes that change a repository only. */
+    repository: RepositoryTarget | null
   }
 }
 
@@ -28,4 +34,6 @@ export const decorate = fp<{ services: Services }>(async (app, { services }) => 
   app.decorate('services', services)
   app.decorateRequest('doer', null as unknown as Doer)
   app.decorateRequest('target', null)
+  app.decorateRequest('team', null)
+  app.decorateRequest('repository', null)
 })

@@ -1,5 +1,13 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { Forbidden, InsufficientStorage, Invalid, RegistryError, TooLarge, UpstreamUnavailable } from '../errors.ts'
+import {
+  Forbidden,
+  InsufficientStorage,
+  Invalid,
+  RegistryError,
+  TooLarge,
+  TooManyRequests,
+  UpstreamUnavailable,
+} from '../errors.ts'
 import { cacheControl } from './cache-control.ts'
 import { loggedPath } from './observe.ts'
 
@@ -41,6 +49,7 @@ export function createErrorHandler(render: RenderError) {
     const answer = render(error, request)
     logFailure(request, answer.status, error, failure)
     if (answer.reason !== undefined) reply.raw.statusMessage = toPrintable(answer.reason)
+    if (error instanceof TooManyRequests) reply.header('retry-after', String(error.retryAfter))
     if (error instanceof UpstreamUnavailable) {
       if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
       if (error.detail !== undefined) reply.header('cache-status', `Entrepot; fwd=uri-miss; detail=${error.detail}`)

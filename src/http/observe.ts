@@ -26,6 +26,7 @@ export const observe = fp(async (app) => {
       ms: Math.round(reply.elapsedTime),
       address: request.ip,
       user: request.doer?.user?.name,
+      sudoer: request.doer?.sudoer?.name,
       cache: reply.getHeader('x-cache'),
       complete: reply.raw.writableFinished,
     })

@@ -5,7 +5,7 @@ import { Unauthenticated } from '../errors.ts'
 /** What operators and orchestrators ask: is it alive, may it get traffic, how is it doing. */
 export const operations: FastifyPluginAsync = async (app) => {
   const { services } = app
-  const config = { access: 'public' } as const
+  const config = { access: 'public', limit: null } as const
 
   app.get('/healthz', { config }, async (_request, reply) =>
     reply.header('cache-control', 'no-store').send({ status: 'ok' }),

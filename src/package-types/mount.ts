@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { NotFound } from '../errors.ts'
 import { createErrorHandler } from '../http/error-handler.ts'
 import { useRawBody } from '../http/raw-body.ts'
+import { redirectToRenamed } from '../http/renamed-accounts.ts'
 import type { PackageType } from './package-type.ts'
 
 /** Gives a type its scope at each of its prefixes: raw bodies, the target, error and 404 answers, then its routes. */
@@ -12,12 +13,15 @@ export async function mount(app: FastifyInstance, type: PackageType): Promise<vo
     scope.setNotFoundHandler(() => {
       throw new NotFound('route')
     })
-    scope.addHook('onRequest', async (request) => {
+    scope.addHook('onRequest', async (request, reply) => {
       const target = type.parseTarget(request)
       if (target === null) return
       const { accounts, upstream } = scope.services
       const owner = (await accounts.find(target.owner)) ?? upstream.ownerCalled(target.owner)
-      if (owner === null) throw new NotFound('owner', target.owner)
+      if (owner === null) {
+        if (await redirectToRenamed(request, reply)) return reply
+        throw new NotFound('owner', target.owner)
+      }
       request.target = { owner, type: type.name, name: target.name }
     })
     await scope.register(type.routes)

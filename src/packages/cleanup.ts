@@ -44,7 +44,8 @@ export class Cleanup {
   async *preview(owner: Owner, type: string, policy: CleanupPolicy): AsyncGenerator<Removal> {
     const decide = createDecision(policy)
     for await (const row of packagesOf(this.#parts.db, owner.id, type)) {
-      for (const { candidate, reason } of decide(row.lowerName, await this.#candidates(row), this.#parts.clock.now())) {
+      const candidates = await this.#candidates(row)
+      for (const { candidate, reason } of await decide(row.lowerName, candidates, this.#parts.clock.now())) {
         yield { package: row, version: candidate.version, size: candidate.size, reason }
       }
     }
@@ -59,7 +60,8 @@ export class Cleanup {
       // What goes may leave more that nobody needs: a tag, its index, the index's manifests, their signatures.
       for (let before = -1; before < removed; ) {
         before = removed
-        for (const { candidate } of decide(row.lowerName, await this.#candidates(row), clock.now())) {
+        const candidates = await this.#candidates(row)
+        for (const { candidate } of await decide(row.lowerName, candidates, clock.now())) {
           if (await this.#remove(owner, row, candidate)) removed += 1
         }
       }

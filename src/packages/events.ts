@@ -1,5 +1,6 @@
 import type { Owner } from '../auth/owner.ts'
 import type { Notices } from '../cache/notices.ts'
+import type { PackageRow, VersionRow } from './package-info.ts'
 
 /** What happened, after it was committed. */
 export type PackageEvent = VersionEvent | ChangeEvent | FileRemovedEvent
@@ -12,6 +13,8 @@ export interface VersionEvent {
   readonly name: string
   readonly version: string
   readonly doer: Owner | null
+  /** The rows as they were committed, or were before; what was counted meanwhile is missing. */
+  readonly rows: { readonly package: PackageRow; readonly version: VersionRow }
 }
 
 /** Anything of a package changed: what was rendered from its rows is out of date. Reaches all replicas. */

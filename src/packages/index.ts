@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Owner } from '../auth/owner.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
@@ -8,9 +9,11 @@ import type { Spool, SpoolEntry } from '../storage/spool.ts'
 import type { UploadParts } from '../storage/upload-parts.ts'
 import { BlobRows } from './blob-rows.ts'
 import { CachedFiles } from './cached-files.ts'
+import { Cleanup } from './cleanup.ts'
+import { CleanupRules } from './cleanup-rules.ts'
 import { Downloads } from './downloads.ts'
 import { PackageEvents } from './events.ts'
-import { collectGarbage, type Freed, type GarbageParts } from './garbage.ts'
+import { collectGarbage, type Freed, type GarbageOptions, type GarbageParts } from './garbage.ts'
 import type {
   AlsoInTransaction,
   BlobRow,
@@ -25,7 +28,10 @@ import { PackageLookup } from './package-lookup.ts'
 import { PackageRemoval } from './package-removal.ts'
 import type { RulesByType } from './package-rules.ts'
 import { PackageService } from './package-service.ts'
-import { Quota, type QuotaLimits } from './quota.ts'
+import { Quota } from './quota.ts'
+import { OwnerLimits, type QuotaLimits } from './quota-limits.ts'
+import { receiveUpload, type UploadTarget } from './receive-upload.ts'
+import { Repositories } from './repositories.ts'
 import { UploadRows } from './upload-rows.ts'
 import { UploadSessions } from './upload-sessions.ts'
 
@@ -61,6 +67,9 @@ export class Packages {
   readonly lookup: PackageLookup
   readonly removal: PackageRemoval
   readonly uploads: UploadSessions
+  readonly cleanup: Cleanup
+  readonly cleanupRules: CleanupRules
+  readonly repositories: Repositories
   readonly #blobRows: BlobRows
   readonly #service: PackageService
   readonly #cachedFiles: CachedFiles
@@ -70,13 +79,16 @@ export class Packages {
     const { db, models, notices, clock, spool, blobs, limits, rules, onError } = parts
     this.spool = spool
     this.blobs = blobs
-    this.quota = new Quota(db, limits)
+    this.quota = new Quota(db, new OwnerLimits(models, notices, clock, limits), rules)
     this.events = new PackageEvents(notices, onError)
     this.downloads = new Downloads(db, clock, onError)
     this.lookup = new PackageLookup(db, models, notices, this.downloads, rules)
     this.removal = new PackageRemoval(db, models, this.lookup, this.events, rules)
     this.uploads = new UploadSessions(parts)
+    this.cleanup = new Cleanup({ db, clock, removal: this.removal, rules })
+    this.cleanupRules = new CleanupRules({ db, models, clock, cleanup: this.cleanup, onError })
     const { lookup, events, uploads } = this
+    this.repositories = new Repositories({ db, models, clock, lookup })
     this.#garbage = { db, models, clock, blobs, lookup, events, uploads, onError }
     this.#blobRows = new BlobRows(db, blobs, clock, onError)
     this.#service = new PackageService({
@@ -90,6 +102,11 @@ export class Packages {
       ...{ db, models, clock, blobs, blobRows: this.#blobRows },
       ...{ service: this.#service, lookup: this.lookup, events: this.events },
     })
+  }
+
+  /** The bytes of a file to be; see receive-upload.ts. */
+  receive(target: UploadTarget, body: Readable, length: number | null): Promise<SpoolEntry> {
+    return receiveUpload(this, target, body, length)
   }
 
   /**
@@ -163,7 +180,7 @@ export class Packages {
   }
 
   /** Deletes what nothing refers to; see collectGarbage in garbage.ts. */
-  collectGarbage(options?: { olderThan?: number }): Promise<Freed> {
+  collectGarbage(options?: GarbageOptions): Promise<Freed> {
     return collectGarbage(this.#garbage, options)
   }
 

@@ -2,14 +2,15 @@ import { QueryTypes, type Sequelize } from 'sequelize'
 import { type Owner, toOwner } from '../auth/owner.ts'
 import type { Models } from '../models/index.ts'
 import type { PackageDescriptor, Property } from './package-info.ts'
+import { readRepositories } from './repository.ts'
 import { blobTable, fileTable, packageTable, type Raw, versionTable } from './rows.ts'
 
 /** Reference types of `package_property` (gitea-model.md §1). */
 export const refType = { version: 0, file: 1, package: 2 } as const
 
 /**
- * Loads versions with owner, creator, files, blobs and properties in four queries, in the order of the ids. Versions
- * that are gone, or whose owner is gone, are left out.
+ * Loads versions with owner, creator, files, blobs, properties and repository in at most five queries, in the order of
+ * the ids. Versions that are gone, or whose owner is gone, are left out.
  */
 export async function describeVersions(
   sequelize: Sequelize,
@@ -34,7 +35,7 @@ export async function describeVersions(
   ])
   const versions = versionRows.map((raw) => ({ package: packageTable.read(raw)!, version: versionTable.read(raw)! }))
   const files = fileRows.map((raw) => ({ file: fileTable.read(raw)!, blob: blobTable.read(raw)! }))
-  const [properties, owners] = await Promise.all([
+  const [properties, owners, repositories] = await Promise.all([
     readProperties(
       select,
       versions.map(({ version }) => version.id),
@@ -44,6 +45,10 @@ export async function describeVersions(
     readOwners(
       models,
       versions.flatMap((row) => [row.package.ownerId, row.version.creatorId]),
+    ),
+    readRepositories(
+      models,
+      versions.map((row) => row.package.repoId),
     ),
   ])
   const propertiesOf = (type: number, id: number) => properties.get(`${type}/${id}`) ?? []
@@ -61,6 +66,7 @@ export async function describeVersions(
       owner,
       creator: owners.get(row.version.creatorId) ?? null,
       package: row.package,
+      repository: repositories.get(row.package.repoId) ?? null,
       version: row.version,
       files: (filesOf.get(row.version.id) ?? []).map(({ file, blob }) => ({
         file,

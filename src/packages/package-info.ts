@@ -1,6 +1,7 @@
 import type { Transaction } from 'sequelize'
 import type { Owner } from '../auth/owner.ts'
 import type { SpoolEntry } from '../storage/spool-entry.ts'
+import type { RepositoryRow } from './repository.ts'
 
 /** A named text on a package, version or file; names may repeat (gitea-model.md §2 lists those in use). */
 export interface Property {
@@ -131,6 +132,8 @@ export interface PackageDescriptor {
   /** Null when there was none or the account is gone. */
   readonly creator: Owner | null
   readonly package: PackageRow
+  /** That the package is linked to; null: none. Not everybody who may read the package may see it. */
+  readonly repository: RepositoryRow | null
   readonly version: VersionRow
   /** By lower-case name, then age. */
   readonly files: readonly {

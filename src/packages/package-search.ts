@@ -1,4 +1,6 @@
 import { QueryTypes, type Sequelize } from 'sequelize'
+import type { NameRule } from '../auth/restriction.ts'
+import { matchesAnyRule } from './name-rules.ts'
 
 /** What to list. Empty texts and what is left out select nothing away. */
 export interface SearchQuery {
@@ -6,6 +8,8 @@ export interface SearchQuery {
   readonly type?: string
   /** Any part of the package's name, in any case. */
   readonly q?: string
+  /** Only packages that any of these means; null: all. */
+  readonly rules?: readonly NameRule[] | null
   /** The id of one package. */
   readonly packageId?: number
   /** Only the latest version of each package. */
@@ -28,7 +32,7 @@ const MAX_NAME = 255
 
 /** Finds non-internal versions, in the order of creation, newest first, then of ids (rest-api.md §3). */
 export async function searchVersions(sequelize: Sequelize, query: SearchQuery): Promise<SearchResult> {
-  const { ownerId, type = '', q = '', packageId, latestOnly = false, page, limit } = query
+  const { ownerId, type = '', q = '', rules = null, packageId, latestOnly = false, page, limit } = query
   const offset = (page - 1) * limit
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(limit) || limit < 0) {
     throw new Error(`page ${page} of ${limit} cannot be listed`)
@@ -46,6 +50,7 @@ export async function searchVersions(sequelize: Sequelize, query: SearchQuery): 
   if (packageId !== undefined) add((place) => `p.id = ${place}`, packageId)
   // LOWER for the names of mirrors, which keep their case.
   if (q !== '') add((place) => `LOWER(p.lower_name) LIKE ${place} ESCAPE '!'`, `%${escapeLike(q.toLowerCase())}%`)
+  if (rules !== null) conditions.push(matchesAnyRule(rules, (value) => `$${bind.push(value)}`))
   if (latestOnly) {
     conditions.push(
       'v.id = (SELECT MAX(newest.id) FROM package_version newest WHERE newest.package_id = p.id AND newest.is_internal = 0)',

@@ -213,8 +213,9 @@ export class PackageService {
     if (removedFileId !== null) this.#events.emit({ action: 'file-removed', fileId: removedFileId })
     this.#events.emit({ action: 'changed', ownerId, type, lowerName })
     if (!versionIsNew || info.isInternal === true) return
-    const { version } = record.version
-    this.#events.emit({ action: 'created', owner: info.owner, type, name, version, doer: info.creator ?? null })
+    const { owner, creator: doer = null } = info
+    const rows = { package: record.package, version: record.version }
+    this.#events.emit({ action: 'created', owner, type, name, version: record.version.version, doer, rows })
   }
 }
 

@@ -25,10 +25,92 @@ POST   /orgs                                        401 422 403 422 403
 GET    /orgs/:org                                   404 404 403 403 200
 PATCH  /orgs/:org                                   401 404 403 404 403
 DELETE /orgs/:org                                   401 404 403 404 403
+POST   /orgs/:org/rename                            401 404 403 404 403
 GET    /user/orgs                                   401 200 403 200 200
 GET    /users/:username/orgs                        401 404 403 403 200
+GET    /orgs/:org/members                           401 404 403 403 200
+GET    /orgs/:org/members/:username                 401 404 403 403 204
+DELETE /orgs/:org/members/:username                 401 404 403 404 403
+GET    /orgs/:org/public_members                    404 404 403 403 200
+GET    /orgs/:org/public_members/:username          404 404 403 403 404
+PUT    /orgs/:org/public_members/:username          401 404 403 403 403
+DELETE /orgs/:org/public_members/:username          401 404 403 403 403
+GET    /orgs/:org/teams                             401 404 403 403 200
+POST   /orgs/:org/teams                             401 404 403 404 403
+GET    /orgs/:org/teams/search                      401 404 403 403 200
+GET    /teams/:team                                 401 404 403 403 200
+PATCH  /teams/:team                                 401 404 403 403 403
+DELETE /teams/:team                                 401 404 403 403 403
+GET    /teams/:team/repos                           401 404 403 403 200
+GET    /teams/:team/members                         401 404 403 403 200
+GET    /teams/:team/members/:username               401 404 403 403 200
+PUT    /teams/:team/members/:username               401 404 403 403 403
+DELETE /teams/:team/members/:username               401 404 403 403 403
+GET    /user/teams                                  401 200 403 403 200
+GET    /users/:username/orgs/:org/permissions       401 404 403 403 200
 GET    /orgs/:org/upstreams/:type                   401 404 403 404 200
 PUT    /orgs/:org/upstreams/:type                   401 404 403 404 403
+GET    /orgs/:org/reserved-names/:type              401 404 403 404 200
+PUT    /orgs/:org/reserved-names/:type              401 404 403 404 403
+GET    /orgs/:org/cleanup-rules                     401 404 403 404 200
+POST   /orgs/:org/cleanup-rules                     401 404 403 404 403
+POST   /orgs/:org/cleanup-rules/preview             401 404 403 404 403
+GET    /orgs/:org/cleanup-rules/:type               401 404 403 404 404
+PATCH  /orgs/:org/cleanup-rules/:type               401 404 403 404 403
+DELETE /orgs/:org/cleanup-rules/:type               401 404 403 404 403
+GET    /users/:username/cleanup-rules               401 403 403 403 200
+POST   /users/:username/cleanup-rules               401 403 403 422 403
+POST   /users/:username/cleanup-rules/preview       401 403 403 422 403
+GET    /users/:username/cleanup-rules/:type         401 403 403 403 404
+PATCH  /users/:username/cleanup-rules/:type         401 403 403 403 403
+DELETE /users/:username/cleanup-rules/:type         401 403 403 403 403
+GET    /user/quota                                  401 200 403 200 200
+GET    /user/quota/check                            401 422 403 422 422
+GET    /user/quota/packages                         401 200 403 200 200
+GET    /orgs/:org/quota                             401 404 403 404 200
+GET    /orgs/:org/quota/check                       401 404 403 404 422
+GET    /orgs/:org/quota/packages                    401 404 403 404 200
+GET    /admin/users/:username/quota                 401 403 403 403 403
+GET    /admin/users/:username/quota/check           401 403 403 403 403
+GET    /admin/users/:username/quota/packages        401 403 403 403 403
+GET    /admin/users/:username/quota/limits          401 403 403 403 403
+PUT    /admin/users/:username/quota/limits          401 403 403 403 403
+GET    /orgs/:org/hooks                             401 404 403 404 200
+POST   /orgs/:org/hooks                             401 404 403 404 403
+GET    /orgs/:org/hooks/:hook                       401 404 403 404 404
+PATCH  /orgs/:org/hooks/:hook                       401 404 403 404 403
+DELETE /orgs/:org/hooks/:hook                       401 404 403 404 403
+POST   /orgs/:org/hooks/:hook/tests                 401 404 403 404 403
+GET    /orgs/:org/hooks/:hook/deliveries            401 404 403 404 404
+GET    /orgs/:org/hooks/:hook/deliveries/:delivery  401 404 403 404 404
+POST   /orgs/:org/hooks/:hook/deliveries/:delivery/redeliver 401 404 403 404 403
+GET    /user/hooks                                  401 200 403 403 200
+POST   /user/hooks                                  401 422 403 403 403
+GET    /user/hooks/:hook                            401 404 403 403 404
+PATCH  /user/hooks/:hook                            401 404 403 403 403
+DELETE /user/hooks/:hook                            401 404 403 403 403
+POST   /user/hooks/:hook/tests                      401 404 403 403 403
+GET    /user/hooks/:hook/deliveries                 401 404 403 403 404
+GET    /user/hooks/:hook/deliveries/:delivery       401 404 403 403 404
+POST   /user/hooks/:hook/deliveries/:delivery/redeliver 401 404 403 403 403
+GET    /admin/hooks                                 401 403 403 403 403
+POST   /admin/hooks                                 401 403 403 403 403
+GET    /admin/hooks/:hook                           401 403 403 403 403
+PATCH  /admin/hooks/:hook                           401 403 403 403 403
+DELETE /admin/hooks/:hook                           401 403 403 403 403
+POST   /admin/hooks/:hook/tests                     401 403 403 403 403
+GET    /admin/hooks/:hook/deliveries                401 403 403 403 403
+GET    /admin/hooks/:hook/deliveries/:delivery      401 403 403 403 403
+POST   /admin/hooks/:hook/deliveries/:delivery/redeliver 401 403 403 403 403
+GET    /user/repos                                  401 200 403 403 200
+POST   /user/repos                                  401 422 403 422 403
+GET    /users/:username/repos                       404 404 403 403 200
+GET    /orgs/:org/repos                             404 404 403 403 200
+POST   /orgs/:org/repos                             401 404 403 403 403
+POST   /org/:org/repos                              401 404 403 403 403
+GET    /repos/:owner/:repository                    404 404 403 403 200
+PATCH  /repos/:owner/:repository                    401 404 403 403 403
+DELETE /repos/:owner/:repository                    401 404 403 403 403
 GET    /packages/:owner                             401 403 403 403 200
 GET    /packages/:owner/:type/:name                 401 403 403 403 200
 DELETE /packages/:owner/:type/:name                 401 403 403 403 403
@@ -42,8 +124,12 @@ GET    /admin/users                                 401 403 403 403 403
 POST   /admin/users                                 401 403 403 403 403
 PATCH  /admin/users/:username                       401 403 403 403 403
 DELETE /admin/users/:username                       401 403 403 403 403
+POST   /admin/users/:username/rename                401 403 403 403 403
 POST   /admin/users/:username/orgs                  401 403 403 403 403
 GET    /admin/orgs                                  401 403 403 403 403
+GET    /admin/audit                                 401 403 403 403 403
+GET    /admin/audit/export                          401 403 403 403 403
+GET    /orgs/:org/audit                             401 404 403 404 200
 GET    /admin/upstreams                             401 403 403 403 403
 POST   /admin/upstreams                             401 403 403 403 403
 GET    /admin/upstreams/:upstream                   401 403 403 403 403
@@ -70,6 +156,8 @@ const parameters: Record<string, string> = {
   version: '1.0.0',
   repository: 'repo',
   upstream: 'none',
+  hook: '1',
+  delivery: '1',
 }
 
 describe('the access matrix of the REST API', () => {
@@ -81,8 +169,11 @@ describe('the access matrix of the REST API', () => {
     const ann = await app.createUser('ann')
     const bob = await app.createUser('bob')
     await app.createOrganization('closed', ann, 'private')
+    const teams = (await app.api('GET', '/orgs/closed/teams', undefined, ann)).json() as { id: number }[]
+    parameters['team'] = String(teams[0]!.id)
     await app.api('PATCH', '/admin/users/ann', { login_name: 'ann', visibility: 'private' })
     await publish(app, { owner: 'closed', name: 'secret', creator: 'ann' })
+    await app.api('POST', '/orgs/closed/repos', { name: 'repo' }, ann)
     const categories = ['activitypub', 'admin', 'misc', 'notification', 'organization']
     const reading = [...categories, 'issue', 'package', 'repository', 'user'].map((category) => `read:${category}`)
     const tokens = [['write:misc'], ['public-only', 'all'], reading]

@@ -82,6 +82,7 @@ describe('a cleanup rule', () => {
   test.each([
     [{ type: 'generic', remove_pattern: '(' }],
     [{ type: 'generic', keep_pattern: '(?=x)' }],
+    [{ type: 'generic', remove_pattern: '(.?){1000}(.?){1000}' }],
     [{ type: 'nonsense' }],
     [{ type: 'generic', keep_count: -1 }],
     [{ type: 'generic', owner_id: 1 }],

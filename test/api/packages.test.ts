@@ -199,15 +199,4 @@ describe('packages over REST', () => {
     expect(await remove('left-pad', app.admin)).toBe(404)
     expect(await names('/packages/npmjs')).toEqual([])
   })
-
-  test('there are no repositories to link to', async () => {
-    const post = async (path: string, authorization = ann) =>
-      (await app.api('POST', `/packages/${path}`, undefined, authorization)).statusCode
-    expect(await post('ann/generic/under_score/-/link/repo')).toBe(404)
-    expect(await post('ann/generic/missing/-/link/repo')).toBe(404)
-    expect(await post('ann/generic/under_score/-/unlink')).toBe(400)
-    expect(await post('ann/generic/missing/-/unlink')).toBe(404)
-    expect(await post('ann/generic/under_score/-/unlink', bob)).toBe(403)
-    expect(await post('npmjs/npm/x/-/unlink', app.admin)).toBe(405)
-  })
 })

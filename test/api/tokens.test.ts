@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { basic, TestApp } from '../support/test-app.ts'
 
+const HOUR = 3_600_000
+
 describe('access tokens over REST', () => {
   let app: TestApp
   let ann: string
@@ -28,6 +30,8 @@ describe('access tokens over REST', () => {
       scopes: ['write:package'],
       created_at: '0001-01-01T00:00:00Z',
       last_used_at: '0001-01-01T00:00:00Z',
+      expires_at: null,
+      restrictions: null,
     })
     const list = await app.api('GET', '/users/ann/tokens', undefined, ann)
     expect(list.headers['x-total-count']).toBe('1')
@@ -37,7 +41,7 @@ describe('access tokens over REST', () => {
     expect(list.body).not.toContain(token.sha1)
   })
 
-  test.each([
+  test.each<[payload: object, status: number]>([
     [{ name: 'x' }, 400],
     [{ name: 'x', scopes: [] }, 400],
     [{ name: 'x', scopes: null }, 400],
@@ -50,6 +54,19 @@ describe('access tokens over REST', () => {
     [{ name: 'x'.repeat(256), scopes: ['all'] }, 422],
     [{ name: 'x', scopes: Array(51).fill('all') }, 422],
     [{ name: 'x', scopes: ['all'], user_id: 1 }, 422],
+    ...[
+      ...['', 'tomorrow', '2040-01-01', '2040-01-01T00:00:00', '2040-13-01T00:00:00Z', '2039-02-30T00:00:00Z'],
+      ...['2000-01-01T00:00:00Z', 2_208_988_800, '+292278994-01-01T00:00:00Z', '2040-01-01T25:00:00Z'],
+    ].map((expires_at) => [{ name: 'x', scopes: ['all'], expires_at }, 422] as [object, number]),
+    ...[
+      ...[{}, [], 'ann', { owners: [] }, { owners: 'ann' }, { owners: [''] }, { owners: ['nobody'] }, { teams: ['a'] }],
+      ...[{ types: [] }, { types: ['../x'] }, { packages: [] }, { packages: [{ owner: 'ann', type: 'npm' }] }],
+      ...['', 'a b', '[a-z]', 'a?', '*a*b*c*', 'x'.repeat(256)].map((name) => ({
+        packages: [{ owner: 'ann', type: 'npm', name }],
+      })),
+      { packages: [{ owner: 'nobody', type: 'npm', name: 'x' }] },
+      { owners: Array(51).fill('ann') },
+    ].map((restrictions) => [{ name: 'x', scopes: ['all'], restrictions }, 422] as [object, number]),
   ])('%j is refused with %i', async (payload, status) => {
     expect((await create(payload)).statusCode).toBe(status)
   })
@@ -121,6 +138,8 @@ describe('access tokens over REST', () => {
       scopes: ['read:package'],
       created_at: expect.any(String),
       last_used_at: expect.any(String),
+      expires_at: null,
+      restrictions: null,
       user: { id: expect.any(Number), login: 'ann' },
     })
     expect((await app.api('GET', '/token', undefined, ann)).statusCode).toBe(404)
@@ -131,9 +150,101 @@ describe('access tokens over REST', () => {
     expect((await app.api('GET', '/token', undefined, `Bearer ${secret}`)).statusCode).toBe(401)
   })
 
+  test('end when they shall, in every carrier, and no later than the one with which they were made (S8)', async () => {
+    const at = (hours: number) => `${new Date(app.clock.now() + hours * HOUR).toISOString().slice(0, 19)}Z`
+    const end = at(2)
+    const made = (await create({ name: 'ends', scopes: ['all'], expires_at: end })).json()
+    expect(made.expires_at).toBe(end)
+    const by = basic('ann', made.sha1)
+    const inherited = (await create({ name: 'e1', scopes: ['read:package'] }, by)).json()
+    expect(inherited.expires_at).toBe(end)
+    const sooner = at(1)
+    expect((await create({ name: 'e2', scopes: ['read:package'], expires_at: sooner }, by)).json().expires_at).toBe(
+      sooner,
+    )
+    expect((await create({ name: 'e3', scopes: ['read:package'], expires_at: at(3) }, by)).statusCode).toBe(403)
+    const offset = `${new Date(app.clock.now() + 6 * HOUR).toISOString().slice(0, 19)}.75+05:00`
+    expect((await create({ name: 'e4', scopes: ['all'], expires_at: offset })).json().expires_at).toBe(at(1))
+    const carriers = [`Bearer ${made.sha1}`, by, basic(made.sha1, ''), basic(made.sha1, 'x-oauth-basic')]
+    const statuses = () =>
+      Promise.all(carriers.map(async (one) => (await app.api('GET', '/user', undefined, one)).statusCode))
+    expect(await statuses()).toEqual([200, 200, 200, 200])
+    app.clock.advance(2 * HOUR + 1_000)
+    expect(await statuses()).toEqual([401, 401, 401, 401])
+    const list = (await app.api('GET', '/users/ann/tokens', undefined, ann)).json() as { name: string }[]
+    expect(list.find(({ name }) => name === 'ends')).toMatchObject({ expires_at: end, restrictions: null })
+    expect((await app.api('DELETE', '/users/ann/tokens/ends', undefined, ann)).statusCode).toBe(204)
+  })
+
+  test('end with the token with which their user made them', async () => {
+    const first = (await create({ name: 'f1', scopes: ['all'] })).json()
+    const second = (await create({ name: 'f2', scopes: ['all'] }, basic('ann', first.sha1))).json()
+    const forBob = (await create({ name: 'f3', scopes: ['all'] }, app.admin, 'bob')).json()
+    const root = await app.createToken('root', ['all'], app.admin)
+    const byAdmin = (await create({ name: 'f4', scopes: ['all'] }, basic('root', root), 'bob')).json()
+    await app.api('DELETE', '/token', undefined, `Bearer ${first.sha1}`)
+    await app.api('DELETE', '/token', undefined, `Bearer ${root}`)
+    const status = async (secret: string) => (await app.api('GET', '/user', undefined, `Bearer ${secret}`)).statusCode
+    expect(await Promise.all([second.sha1, forBob.sha1, byAdmin.sha1].map(status))).toEqual([401, 200, 200])
+  })
+
+  test('show what they are restricted to, and are restricted to what exists', async () => {
+    const restrictions = {
+      owners: ['ANN', 'ann', 'bob'],
+      types: ['npm'],
+      packages: [{ owner: 'Ann', type: 'npm', name: '@Acme/*' }],
+    }
+    const shown = { owners: ['ann', 'bob'], types: ['npm'], packages: [{ owner: 'ann', type: 'npm', name: '@acme/*' }] }
+    const made = (await create({ name: 'restricted', scopes: ['all'], restrictions })).json()
+    expect(made.restrictions).toEqual(shown)
+    const list = (await app.api('GET', '/users/ann/tokens', undefined, ann)).json() as { name: string }[]
+    expect(list.find(({ name }) => name === 'restricted')).toMatchObject({ restrictions: shown, expires_at: null })
+    const own = await app.api('GET', '/token', undefined, `Bearer ${made.sha1}`)
+    expect(own.json()).toMatchObject({ restrictions: shown, scopes: ['all'] })
+    await app.createOrganization('secret', bob, 'private')
+    const messages = []
+    for (const owner of ['secret', 'nobody']) {
+      const response = await create({ name: 'x', scopes: ['all'], restrictions: { owners: [owner] } })
+      messages.push([response.statusCode, response.json().message.replace(owner, '')])
+    }
+    // S4: hidden and missing are the same.
+    expect(messages[0]).toEqual(messages[1])
+  })
+
   test('a DELETE with a JSON content type and no body is fine', async () => {
     const secret = await app.createToken('ann', ['all'], ann)
     const headers = { authorization: `token ${secret}`, 'content-type': 'application/json' }
     expect((await app.inject({ method: 'DELETE', url: '/api/v1/token', headers })).statusCode).toBe(204)
   })
+})
+
+test('where the site limits their life, all end: asked for, not asked for, made by npm login', async () => {
+  const app = await TestApp.start({ environment: { ENTREPOT_AUTH_MAX_TOKEN_LIFETIME: '2h' } })
+  try {
+    const ann = await app.createUser('ann')
+    const at = (hours: number) => new Date(app.clock.now() + hours * HOUR).toISOString()
+    const create = (name: string, more: object) =>
+      app.api('POST', '/users/ann/tokens', { name, scopes: ['all'], ...more }, ann)
+    expect((await create('long', { expires_at: at(2.1) })).statusCode).toBe(422)
+    const short = (await create('short', { expires_at: at(1) })).json()
+    const none = (await create('none', {})).json()
+    const login = await app.inject({
+      method: 'PUT',
+      url: '/api/packages/ann/npm/-/user/org.couchdb.user:ann',
+      headers: { 'content-type': 'application/json' },
+      payload: JSON.stringify({ name: 'ann', password: 'a-long-password' }),
+    })
+    const secrets = [short.sha1, none.sha1, login.json().token]
+    const statuses = () =>
+      Promise.all(
+        secrets.map(async (secret) => (await app.api('GET', '/token', undefined, `Bearer ${secret}`)).statusCode),
+      )
+    expect(await statuses()).toEqual([200, 200, 200])
+    app.clock.advance(1.5 * HOUR)
+    expect(await statuses()).toEqual([401, 200, 200])
+    app.clock.advance(HOUR)
+    expect(await statuses()).toEqual([401, 401, 401])
+  } finally {
+    await app.close()
+  }
 })

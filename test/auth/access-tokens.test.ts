@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Owner } from '../../src/auth/accounts.ts'
 import { Scopes } from '../../src/auth/scopes.ts'
-import { Invalid } from '../../src/errors.ts'
+import { Invalid, Unauthenticated } from '../../src/errors.ts'
 import { AuthParts } from './auth-parts.ts'
 
 const all = { offset: 0, limit: 50 }
@@ -101,6 +101,68 @@ describe('access tokens', () => {
     parts.now += 1_000
     expect(await use()).toBe(parts.now)
     expect(parts.errors).toEqual([])
+  })
+})
+
+describe('limits of access tokens', () => {
+  const DAY = 86_400_000
+  let parts: AuthParts
+  let ann: Owner
+
+  beforeAll(async () => {
+    parts = await AuthParts.open()
+    ann = await parts.user('ann')
+  })
+  afterAll(() => parts.close())
+
+  test('an expired token is none, from the very moment, also on a replica that holds it', async () => {
+    const replica = await parts.replica()
+    const expiresAt = parts.now + DAY
+    const { row, secret } = await parts.accessTokens.create(ann, 'ends', packageScope, { expiresAt })
+    const find = () =>
+      Promise.all(
+        [parts, replica].flatMap(({ accessTokens }) => [
+          accessTokens.findBySecret(secret),
+          accessTokens.recall(row.id),
+        ]),
+      )
+    replica.now = parts.now = expiresAt - 1
+    expect(await find()).toEqual([row, row, row, row])
+    expect(await parts.queries(find)).toBe(0)
+    replica.now = parts.now = expiresAt
+    expect(await find()).toEqual([null, null, null, null])
+    expect(await parts.accessTokens.findById(row.id)).toEqual(row)
+    await replica.db.close()
+  })
+
+  test('is listed for 30 days after its end, and then deleted', async () => {
+    const bob = await parts.user('bob')
+    const expiresAt = parts.now + DAY
+    await parts.accessTokens.create(bob, 'ends', packageScope, { expiresAt })
+    await parts.accessTokens.create(bob, 'stays', packageScope)
+    const names = async () => (await parts.accessTokens.list(bob.id, all)).rows.map(({ name }) => name).sort()
+    parts.now = expiresAt + 30 * DAY
+    await parts.accessTokens.removeExpired()
+    expect(await names()).toEqual(['ends', 'stays'])
+    parts.now += 1
+    expect(await parts.accessTokens.removeExpired()).toBeGreaterThan(0)
+    expect(await names()).toEqual(['stays'])
+  })
+
+  test('whoever is revoked takes along what was made with it (security.md S8)', async () => {
+    const carl = await parts.user('carl')
+    const { row: first } = await parts.accessTokens.create(carl, 'first', packageScope)
+    const second = await parts.accessTokens.create(carl, 'second', packageScope, { parentId: first.id })
+    const third = await parts.accessTokens.create(carl, 'third', packageScope, { parentId: second.row.id })
+    await parts.accessTokens.create(carl, 'other', packageScope)
+    expect(await parts.accessTokens.findBySecret(third.secret)).not.toBeNull()
+    await parts.accessTokens.revoke(first)
+    expect(await parts.accessTokens.findBySecret(second.secret)).toBeNull()
+    expect(await parts.accessTokens.findBySecret(third.secret)).toBeNull()
+    expect((await parts.accessTokens.list(carl.id, all)).rows.map(({ name }) => name)).toEqual(['other'])
+    await expect(
+      parts.accessTokens.create(carl, 'orphan', packageScope, { parentId: first.id }),
+    ).rejects.toBeInstanceOf(Unauthenticated)
   })
 })
 

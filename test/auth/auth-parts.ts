@@ -3,15 +3,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AccessTokens } from '../../src/auth/access-tokens.ts'
 import { Accounts, type Owner } from '../../src/auth/accounts.ts'
-import { Authenticator, type Doer } from '../../src/auth/authenticator.ts'
+import { Authenticator, anonymous, type Doer } from '../../src/auth/authenticator.ts'
 import { Memberships } from '../../src/auth/memberships.ts'
 import { Passwords } from '../../src/auth/passwords.ts'
 import { Permissions } from '../../src/auth/permissions.ts'
 import { RegistryJwts } from '../../src/auth/registry-jwt.ts'
 import { longestTokenLife, RegistryTokens } from '../../src/auth/registry-tokens.ts'
 import type { Scopes } from '../../src/auth/scopes.ts'
+import { SignInGuard } from '../../src/auth/sign-in-guard.ts'
 import { SigningKeys } from '../../src/auth/signing-keys.ts'
 import { Notices } from '../../src/cache/notices.ts'
+import { Tallies } from '../../src/cache/tallies.ts'
 import { Database } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrations/index.ts'
 import { initModels } from '../../src/models/index.ts'
@@ -51,14 +53,18 @@ export class AuthParts {
     this.memberships = new Memberships(models, notices)
     const { memberships } = this
     this.accounts = new Accounts({ db, models, notices, clock, memberships, passwords, minPasswordLength: 8 })
-    this.accessTokens = new AccessTokens({ db, models, notices, clock, onError: (error) => this.errors.push(error) })
+    const onError = (error: unknown) => this.errors.push(error)
+    this.accessTokens = new AccessTokens({ db, models, notices, clock, maxLifetime: 0, onError })
     const { accounts, accessTokens } = this
     this.signingKeys = new SigningKeys({ db, models, clock, longestLife: longestTokenLife })
     this.jwts = new RegistryJwts({ keys: this.signingKeys, clock, issuer: ISSUER })
     const { jwts } = this
     this.registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, clock, notices })
     const { registryTokens } = this
-    this.authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, notices })
+    const tallies = new Tallies({ clock, onError: (error) => this.errors.push(error) })
+    const limits = { perAccountAndAddress: 5, perAddress: 300, perAccount: 100 }
+    const guard = new SignInGuard({ tallies, clock, limits, onRefused: () => {}, onFailed: () => {} })
+    this.authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, guard, notices })
     this.permissions = new Permissions(memberships, { requireSignIn: false })
   }
 
@@ -119,5 +125,5 @@ export function basic(username: string, password: string): string {
 
 export function doerOf(user: Owner | null, scopes: Scopes | null = null): Doer {
   const via = user === null ? 'anonymous' : 'basic'
-  return { user, scopes, via, tokenId: null, passwordMark: null, grants: null }
+  return { ...anonymous, user, scopes, via }
 }

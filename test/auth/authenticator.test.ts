@@ -63,13 +63,15 @@ describe('the authenticator', () => {
 
   test('an unknown user costs as much hashing as a known one', async () => {
     const verify = vi.spyOn(parts.passwords, 'verify')
-    await expect(parts.authenticator.authenticate(basic('nobody', PASSWORD))).rejects.toThrow()
-    await expect(parts.authenticator.authenticate(basic('ann', 'wrong horse battery'))).rejects.toThrow()
+    for (const name of ['nobody-else', 'ann']) {
+      const wrong = basic(name, 'not seen before')
+      for (let i = 0; i < 2; i += 1) await expect(parts.authenticator.authenticate(wrong)).rejects.toThrow()
+    }
     expect(verify).toHaveBeenCalledTimes(2)
     verify.mockRestore()
   })
 
-  test('warm credentials cost neither SQL nor hashing; wrong ones are hashed every time', async () => {
+  test('warm credentials cost neither SQL nor hashing; neither do the same wrong ones again', async () => {
     await parts.authenticator.authenticate(basic('ann', PASSWORD))
     await parts.authenticator.authenticate(`Bearer ${token.secret}`)
     await parts.accessTokens.close()
@@ -81,9 +83,9 @@ describe('the authenticator', () => {
     expect(await parts.queries(warm)).toBe(0)
     expect(verify).not.toHaveBeenCalled()
     for (let i = 0; i < 2; i += 1) {
-      await expect(parts.authenticator.authenticate(basic('ann', 'wrong horse battery'))).rejects.toThrow()
+      await expect(parts.authenticator.authenticate(basic('ann', 'wronger horse battery'))).rejects.toThrow()
     }
-    expect(verify).toHaveBeenCalledTimes(2)
+    expect(verify).toHaveBeenCalledTimes(1)
     verify.mockRestore()
   })
 
@@ -98,6 +100,7 @@ describe('the authenticator', () => {
   test('a changed password counts at once', async () => {
     const bob = await parts.user('bob')
     await parts.authenticator.authenticate(basic('bob', PASSWORD))
+    await expect(parts.authenticator.authenticate(basic('bob', 'another horse battery'))).rejects.toThrow()
     await parts.accounts.updateUser(bob, { password: 'another horse battery' })
     await expect(parts.authenticator.authenticate(basic('bob', PASSWORD))).rejects.toThrow(Unauthenticated)
     expect((await parts.authenticator.authenticate(basic('bob', 'another horse battery'))).user?.id).toBe(bob.id)
@@ -183,7 +186,7 @@ test('AccessTokens publishes what it revokes', async () => {
   const parts = await AuthParts.open()
   const notices = new RelayedNotices()
   const { db, models } = parts
-  const tokens = new AccessTokens({ db, models, notices, clock: { now: () => 0 }, onError: () => {} })
+  const tokens = new AccessTokens({ db, models, notices, clock: { now: () => 0 }, maxLifetime: 0, onError: () => {} })
   const { row } = await tokens.create(await parts.user('ann'), 'x', Scopes.parse(['all']))
   await tokens.revoke(row)
   expect(notices.published).toContainEqual(['cache:access-tokens', row.tokenHash])

@@ -46,6 +46,8 @@ describe('loadConfig', () => {
       ENTREPOT_PACKAGES_LIMITS_NPM: '500MiB',
       ENTREPOT_AUTH_REQUIRE_SIGN_IN: 'true',
       ENTREPOT_MIRRORS_STALE_IF_ERROR: '30d',
+      ENTREPOT_MIRRORS_RESERVED_MAVEN: 'com.acme, org.acme',
+      ENTREPOT_MIRRORS_RESERVED_NPM: '',
       ENTREPOT_TRUSTED_PROXIES: '10.0.0.1, 10.1.0.0/16',
       ENTREPOT_DATABASE_URL: 'mysql://root@127.0.0.1/x',
     })
@@ -54,8 +56,17 @@ describe('loadConfig', () => {
     expect(config.packages.limits).toEqual({ npm: 500 * 2 ** 20 })
     expect(config.auth.requireSignIn).toBe(true)
     expect(config.mirrors.staleIfError).toBe(30 * 86_400_000)
+    expect(config.mirrors.reserved).toEqual({ maven: ['com.acme', 'org.acme'], npm: [] })
     expect(config.trustedProxies).toEqual(['10.0.0.1', '10.1.0.0/16'])
     expect(config.database.url).toBe('mysql://root@127.0.0.1/x')
+  })
+
+  test('names are reserved in the file; the environment replaces those of one type', async () => {
+    const text = "mirrors:\n  reserved:\n    npm: ['@acme/*', acme-*]\n    maven: [com.acme]\n"
+    expect((await withFile(text)).mirrors.reserved).toEqual({ npm: ['@acme/*', 'acme-*'], maven: ['com.acme'] })
+    const config = await withFile(text, { ENTREPOT_MIRRORS_RESERVED_NPM: '@other/*' })
+    expect(config.mirrors.reserved).toEqual({ npm: ['@other/*'], maven: ['com.acme'] })
+    expect((await loadConfig({})).mirrors.reserved).toEqual({})
   })
 
   test.each([
@@ -70,6 +81,8 @@ describe('loadConfig', () => {
     [{ ENTREPOT_DATABASE_URL: 'postgres://x' }, 'database.url'],
     [{ ENTREPOT_AUTH_REQUIRE_SIGN_IN: 'yes' }, 'auth.requireSignIn'],
     [{ ENTREPOT_LOG: 'x' }, 'ENTREPOT_LOG'],
+    [{ ENTREPOT_MIRRORS_RESERVED: 'x' }, 'ENTREPOT_MIRRORS_RESERVED'],
+    [{ ENTREPOT_MIRRORS_RESERVED_NPM: 'a,,b' }, 'mirrors.reserved.npm'],
     [{ ENTREPOT_CONFIG: '/does/not/exist.yaml' }, 'ENTREPOT_CONFIG'],
   ])('%j stops the start with the name %s', async (environment, name) => {
     const error = await loadConfig(environment as unknown as Record<string, string>).catch((thrown: unknown) => thrown)
@@ -82,6 +95,9 @@ describe('loadConfig', () => {
     ['log:\n  lvl: info', 'log.lvl'],
     ['log: info', 'log'],
     ['port: [1]', 'port'],
+    ['mirrors:\n  reserved: [a]', 'mirrors.reserved'],
+    ['mirrors:\n  reserved:\n    npm: { a: b }', 'mirrors.reserved.npm'],
+    ['mirrors:\n  reserved:\n    npm: [1]', 'mirrors.reserved.npm'],
     ['__proto__: {}', '__proto__'],
     ['constructor: {}', 'constructor'],
   ])('the file %j stops the start with the name %s', async (text, name) => {

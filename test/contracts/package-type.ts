@@ -125,6 +125,47 @@ export function describePackageType(fixture: PackageTypeFixture): void {
       }
     })
 
+    test('a restricted token reaches what it names and nothing else, in every carrier (security.md S8, S9)', async () => {
+      const [{ name }] = (await server.api('GET', '/packages/acme', undefined, owner)).json() as [{ name: string }]
+      const { type } = fixture
+      const rule = (more: object) => ({ packages: [{ owner: 'acme', type, name, ...more }] })
+      const cases: [restrictions: object, expected: boolean][] = [
+        [{ owners: ['ACME'] }, true],
+        [{ owners: ['hidden', 'acme'] }, true],
+        [{ owners: ['hidden'] }, false],
+        [{ types: [type] }, true],
+        [{ types: ['other'] }, false],
+        [{ owners: ['acme'], types: ['other'] }, false],
+        [{ owners: ['hidden'], types: [type] }, false],
+        [rule({}), true],
+        [rule({ name: name.toUpperCase() }), true],
+        [rule({ name: `${name.slice(0, -1)}*` }), true],
+        [rule({ name: '*' }), true],
+        [rule({ name: `${name}-*` }), false],
+        [rule({ name: `${name}x` }), false],
+        [rule({ owner: 'hidden' }), false],
+        [rule({ type: 'other' }), false],
+        [{ ...rule({}), owners: ['hidden'] }, false],
+        [{ ...rule({}), types: ['other'] }, false],
+      ]
+      const request = await fixture.publish('acme')
+      for (const [index, [restrictions, expected]] of cases.entries()) {
+        const body = { name: `restricted ${index}`, scopes: ['write:package'], restrictions }
+        const made = await server.api('POST', '/users/alice/tokens', body, owner)
+        expect(made.statusCode, made.body).toBe(201)
+        const { sha1: token } = made.json() as { sha1: string }
+        for (const carrier of [`Bearer ${token}`, `Basic ${Buffer.from(`alice:${token}`).toString('base64')}`]) {
+          for (const path of reads('acme')) {
+            const response = await get(path, carrier)
+            expect(response.statusCode, JSON.stringify(restrictions)).toBe(expected ? 200 : 403)
+            if (!expected) expect(fixture.isError(response.body)).toBe(true)
+          }
+          const published = await send(request, carrier)
+          expect(published.statusCode, JSON.stringify(restrictions)).toBe(expected ? statuses.republished : 403)
+        }
+      }
+    })
+
     test('unusable credentials are refused even where none are needed', async () => {
       for (const authorization of [
         'Bearer nonsense',
@@ -167,7 +208,10 @@ export function describePackageType(fixture: PackageTypeFixture): void {
     })
 
     test('warm reads run no SQL', async () => {
-      const token = `Bearer ${await server.createToken('alice', ['read:package'], owner)}`
+      const restrictions = { owners: ['acme', 'hidden'] }
+      const body = { name: 'warm', scopes: ['read:package'], restrictions, expires_at: '2099-01-01T00:00:00Z' }
+      const { sha1 } = (await server.api('POST', '/users/alice/tokens', body, owner)).json() as { sha1: string }
+      const token = `Bearer ${sha1}`
       const paths = [...reads('acme'), ...reads('hidden')]
       for (const path of paths) await get(path, token)
       await server.services.packages.downloads.flush()

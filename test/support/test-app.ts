@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { buildApp } from '../../src/app.ts'
 import { packageRules, upstreamAdapters } from '../../src/commands/start.ts'
 import { loadConfig } from '../../src/config/config.ts'
@@ -18,6 +18,8 @@ export interface TestAppOptions {
   /** Goes on where an earlier server with this folder stopped. */
   dataDir?: string
   databaseUrl?: string
+  /** Where it logs to; nowhere by default. */
+  log?: Logger
 }
 
 /** A clock that tests move. */
@@ -80,7 +82,7 @@ export class TestApp {
       config,
       environment,
       version: '0.0.0-test',
-      log: pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' }),
+      log: options.log ?? pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' }),
       clock,
       adapters: upstreamAdapters(),
       packageRules: packageRules(),

@@ -14,7 +14,7 @@ export const catalogRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.route({
     method: ['GET', 'HEAD'],
     url: '/_catalog',
-    config: { access: 'public', scope: 'package', acceptsRegistryTokens: true },
+    config: { access: 'public', scope: 'package', acceptsRegistryTokens: true, forRestrictedTokens: true },
     handler: async (request, reply) => {
       const { doer } = request
       if (doer.grants !== null && !doer.grants.catalog) {

@@ -1,7 +1,8 @@
 import type { Doer } from '../../auth/doer.ts'
 import type { Owner } from '../../auth/owner.ts'
 import type { Services } from '../../services.ts'
-import { readImageOwners, readOwners, readRepositories } from './list-queries.ts'
+import { type ListedOwner, readImageOwners, readOwners, readRepositories } from './list-queries.ts'
+import { CONTAINER } from './names.ts'
 
 /** Owners per query: enough for most pages, few enough for a database to sort all that they have. */
 const BATCH = 200
@@ -25,8 +26,8 @@ export async function listRepositories(services: Services, query: CatalogQuery):
   const { mirror, limit } = query
   if (mirror !== null) {
     const prefix = `${mirror.lowerName}/`
-    const ids = await findReadable(services, query.doer, [mirror.id])
-    const paths = await readRepositories(services.db, ids, prefix + (query.last ?? ''), limit)
+    const readable = await findReadable(services, query.doer, [mirror.id])
+    const paths = await readRepositories(services.db, readable, prefix + (query.last ?? ''), limit)
     return paths.map((path) => path.slice(prefix.length))
   }
   const last = query.last ?? ''
@@ -43,10 +44,16 @@ export async function listRepositories(services: Services, query: CatalogQuery):
   return paths
 }
 
-async function findReadable({ models, permissions }: Services, doer: Doer, ids: readonly number[]): Promise<number[]> {
-  const readable: number[] = []
+async function findReadable(
+  { models, permissions }: Services,
+  doer: Doer,
+  ids: readonly number[],
+): Promise<ListedOwner[]> {
+  const readable: ListedOwner[] = []
   for (const owner of await readOwners(models, ids)) {
-    if ((await permissions.accessMode(doer, owner)) > 0) readable.push(owner.id)
+    if (doer.restriction?.allowsSome(owner.lowerName, CONTAINER) === false) continue
+    const rules = doer.restriction?.of(owner.lowerName) ?? null
+    if ((await permissions.accessMode(doer, owner)) > 0) readable.push({ id: owner.id, rules })
   }
   return readable
 }

@@ -13,6 +13,7 @@ import {
   type RegistryError,
   type Subject,
   TooLarge,
+  TooManyRequests,
   UpstreamUnavailable,
 } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
@@ -86,6 +87,7 @@ function codeOf(error: RegistryError): string {
   if (error instanceof TooLarge) return subject === 'manifest' ? 'MANIFEST_INVALID' : 'SIZE_INVALID'
   if (error instanceof MethodNotAllowed) return 'UNSUPPORTED'
   if (DENIALS.some((denial) => error instanceof denial)) return 'DENIED'
+  if (error instanceof TooManyRequests) return 'TOOMANYREQUESTS'
   if (error instanceof UpstreamUnavailable || error instanceof Overloaded) return 'UNAVAILABLE'
   return 'UNKNOWN'
 }

@@ -1,7 +1,9 @@
 import { QueryTypes } from 'sequelize'
 import { type Owner, toOwner } from '../../auth/owner.ts'
+import type { NameRule } from '../../auth/restriction.ts'
 import type { Database } from '../../db/connect.ts'
 import type { Models } from '../../models/index.ts'
+import { matchesAnyRule } from '../../packages/name-rules.ts'
 import type { Repository } from './blob-queries.ts'
 import { batches, IS_DIGEST, IS_LEAD, OF_REPOSITORY } from './manifest-queries.ts'
 import { CONTAINER, property } from './names.ts'
@@ -15,6 +17,12 @@ export interface ReferrerRow {
   /** Of its bytes. */
   readonly sha256: string
   readonly metadataJson: string
+}
+
+/** An owner whose repositories are wanted: all of them (null), or those that any of the rules means. */
+export interface ListedOwner {
+  readonly id: number
+  readonly rules: readonly NameRule[] | null
 }
 
 const SELECT = { type: QueryTypes.SELECT } as const
@@ -100,19 +108,28 @@ export async function readOwners(models: Models, ids: readonly number[]): Promis
  */
 export async function readRepositories(
   db: Database,
-  ownerIds: readonly number[],
+  owners: readonly ListedOwner[],
   last: string,
   limit: number,
 ): Promise<string[]> {
-  if (ownerIds.length === 0) return []
+  if (owners.length === 0) return []
+  const bind = [last]
+  const place = (value: string) => `$${bind.push(value)}`
+  const whole = owners.filter(({ rules }) => rules === null).map(({ id }) => id)
+  const conditions = [
+    ...(whole.length === 0 ? [] : [`p.owner_id IN (${whole.join(', ')})`]),
+    ...owners.flatMap(({ id, rules }) =>
+      rules === null ? [] : [`(p.owner_id = ${id} AND ${matchesAnyRule(rules, place)})`],
+    ),
+  ]
   const path =
     db.dialect === 'sqlite' ? `u.lower_name || '/' || p.lower_name` : `CONCAT(u.lower_name, '/', p.lower_name)`
   const rows = await db.sequelize.query<{ path: string }>(
     `SELECT ${path} AS path FROM package p JOIN user u ON u.id = p.owner_id
-     WHERE p.type = '${CONTAINER}' AND p.owner_id IN (${ownerIds.join(', ')}) AND ${path} > $1
+     WHERE p.type = '${CONTAINER}' AND (${conditions.join(' OR ')}) AND ${path} > $1
        AND EXISTS (SELECT 1 FROM package_version v WHERE v.package_id = p.id AND v.is_internal = 0)
      ORDER BY path LIMIT ${limit}`,
-    { ...SELECT, bind: [last] },
+    { ...SELECT, bind },
   )
   return rows.map(({ path }) => path)
 }

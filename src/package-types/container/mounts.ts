@@ -14,6 +14,7 @@ const MAX_CANDIDATES = 50
 /** A repository that may have the blob. */
 interface Candidate {
   readonly owner: Owner
+  readonly type: string
   readonly name: string
 }
 
@@ -53,7 +54,7 @@ async function mayPull(services: Services, doer: Doer, candidate: Candidate): Pr
 async function findCandidates({ db, accounts }: Services, digest: Digest, first: Owner): Promise<Candidate[]> {
   const repositories = await findRepositoriesOf(db, digest, first.id, MAX_CANDIDATES)
   const candidates = await Promise.all(
-    repositories.map(async ({ ownerId, name }) => ({ owner: await accounts.findById(ownerId), name })),
+    repositories.map(async ({ ownerId, name }) => ({ owner: await accounts.findById(ownerId), type: CONTAINER, name })),
   )
-  return candidates.flatMap(({ owner, name }) => (owner === null ? [] : [{ owner, name }]))
+  return candidates.flatMap(({ owner, ...rest }) => (owner === null ? [] : [{ owner, ...rest }]))
 }

@@ -25,16 +25,16 @@ export async function canonicalRepository(
   { accounts, upstream }: Services,
   service: string,
   shown: string,
-): Promise<(Pick<Target, 'owner'> & { name: string }) | null> {
+): Promise<(Target & { name: string }) | null> {
   if (!isRepositoryName(shown)) return null
   const mirror = mirrorOfService(service)
   if (mirror !== null) {
     const mount = upstream.mirrorCalled(CONTAINER, mirror)
     const owner = mount === null ? null : await accounts.findById(mount.owner.id)
-    return owner === null ? null : { owner, name: canonicalName(mount, shown) }
+    return owner === null ? null : { owner, type: CONTAINER, name: canonicalName(mount, shown) }
   }
   const [first, ...rest] = shown.split('/') as [string, ...string[]]
   const owner = rest.length === 0 ? null : ((await accounts.find(first)) ?? upstream.ownerCalled(first))
   if (owner === null) return null
-  return { owner, name: canonicalName(upstream.forOwner(owner.id, CONTAINER), rest.join('/')) }
+  return { owner, type: CONTAINER, name: canonicalName(upstream.forOwner(owner.id, CONTAINER), rest.join('/')) }
 }

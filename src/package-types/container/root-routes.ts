@@ -26,7 +26,7 @@ export const rootRoutes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   // What is wrong with credentials is for the endpoint to say, and on mirrors it may be nothing.
-  const config = { access: 'public', ignoresCredentials: true } as const
+  const config = { access: 'public', ignoresCredentials: true, limit: 'containerTokens' } as const
 
   app.get('/token', { config }, async (request, reply) => {
     const query = new URLSearchParams(request.url.split('?', 2)[1] ?? '')
@@ -53,8 +53,9 @@ function asked(parameters: URLSearchParams) {
   return { service: parameters.get('service') ?? '', scopes: parseScopes(parameters.getAll('scope')) }
 }
 
-async function identifyByHeader({ server, headers }: FastifyRequest): Promise<Identity> {
-  return { doer: await server.services.authenticator.authenticate(headers.authorization), refresh: null }
+async function identifyByHeader({ server, headers, ip: address }: FastifyRequest): Promise<Identity> {
+  const { authenticator } = server.services
+  return { doer: await authenticator.authenticate(headers.authorization, { address }), refresh: null }
 }
 
 async function identifyByForm(request: FastifyRequest, form: URLSearchParams): Promise<Identity> {
@@ -62,7 +63,7 @@ async function identifyByForm(request: FastifyRequest, form: URLSearchParams): P
   const grantType = form.get('grant_type')
   if (grantType === 'password') {
     const [username, password] = [form.get('username') ?? '', form.get('password') ?? '']
-    return { doer: await authenticator.signIn({ username, password }), refresh: null }
+    return { doer: await authenticator.signIn({ username, password }, request.ip), refresh: null }
   }
   if (grantType === 'refresh_token') {
     const token = form.get('refresh_token') ?? ''

@@ -1,6 +1,6 @@
 import { anonymous, type Doer } from '../../auth/authenticator.ts'
 import { type AskedScopes, formatScopes, type Grant, Grants } from '../../auth/grants.ts'
-import { Forbidden, Overloaded, Unauthenticated } from '../../errors.ts'
+import { Forbidden, Overloaded, TooManyRequests, Unauthenticated } from '../../errors.ts'
 import { findRefusal } from '../../http/access.ts'
 import type { Services } from '../../services.ts'
 import { CONTAINER } from './names.ts'
@@ -8,6 +8,9 @@ import { canonicalRepository, mirrorOfService } from './repository.ts'
 
 /** Rights of packages by what a token calls them. */
 const RIGHT = { pull: 'read', push: 'write', delete: 'remove' } as const
+
+/** Why credentials may not count; a public mirror serves those who send them all the same. */
+const REFUSALS = [Unauthenticated, Overloaded, TooManyRequests]
 
 /** Whoever asks for a token, as the endpoint has found out. */
 export interface Identity {
@@ -60,7 +63,7 @@ export async function answerTokenRequest(services: Services, request: TokenReque
 }
 
 /** Throws unless these credentials, or none, are good for anything here. */
-export function checkUsable({ config }: Services, { user, scopes }: Doer): void {
+export function checkUsable({ config }: Services, { user, scopes, restriction }: Doer): void {
   if (user === null) {
     if (config.auth.requireSignIn) throw new Unauthenticated('sign in to use this registry', 'access')
     return
@@ -68,7 +71,8 @@ export function checkUsable({ config }: Services, { user, scopes }: Doer): void 
   if (!user.isActive || user.prohibitLogin || user.mustChangePassword) {
     throw new Forbidden('this account may not sign in, or must change its password first', 'user')
   }
-  if (scopes !== null && !scopes.allows('package', 'read')) {
+  const hasRight = scopes === null || scopes.allows('package', 'read')
+  if (!hasRight || restriction?.allowsType(CONTAINER) === false) {
     throw new Unauthenticated('the access token has no right to packages', 'user')
   }
 }
@@ -78,7 +82,7 @@ async function identify(services: Services, { service, identify }: TokenRequest)
   try {
     return await identify()
   } catch (error) {
-    const isRefused = error instanceof Unauthenticated || error instanceof Overloaded
+    const isRefused = REFUSALS.some((refusal) => error instanceof refusal)
     if (!isRefused || !(await isPublicMount(services, service))) throw error
     return { doer: anonymous, refresh: null }
   }

@@ -91,8 +91,9 @@ export async function cancelUpload(call: Call<'upload'>): Promise<FastifyReply> 
 
 /** `GET` of an upload: how far it is. Only who may push is told; others are asked to sign in for that. */
 export async function sendUploadStatus(call: Call<'upload'>): Promise<FastifyReply> {
-  const { request } = call
-  const refusal = await findRefusal(request.server.services, request.doer, call, 'write')
+  const { request, owner, name } = call
+  const target = { owner, type: CONTAINER, name }
+  const refusal = await findRefusal(request.server.services, request.doer, target, 'write')
   if (refusal !== null) throw refusal
   return sendProgress(call, await sessionOf(call), 204)
 }

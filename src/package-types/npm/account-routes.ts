@@ -41,10 +41,11 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   for (const url of ['/-/user/:user', '/-/user/:user/-rev/:revision']) {
     const schema = { params: Type.Object({ owner, user: Type.String() }) }
-    app.put(url, { config: { access: 'public', ignoresCredentials: true }, schema }, async (request, reply) => {
+    const config = { access: 'public', ignoresCredentials: true, limit: 'npmLogins' } as const
+    app.put(url, { config, schema }, async (request, reply) => {
       refuseOnMirror(request)
       const name = readUser(request.params.user)
-      const token = await login(services, name, await readJson(request, MAX_BODY))
+      const token = await login(services, name, await readJson(request, MAX_BODY), request.ip)
       return reply.code(201).send({ ok: true, id: `${USER_PREFIX}${name}`, token })
     })
   }
@@ -66,7 +67,10 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
   // Whoever knows the secret may end it, a token that only reads too: no scope.
   app.delete(
     '/-/user/token/:token',
-    { config: { access: 'signed-in', scope: null }, schema: { params: Type.Object({ owner, token: Type.String() }) } },
+    {
+      config: { access: 'signed-in', scope: null, forRestrictedTokens: true },
+      schema: { params: Type.Object({ owner, token: Type.String() }) },
+    },
     async (request) => {
       refuseOnMirror(request)
       await logout(services, request.doer, request.params.token)
@@ -109,9 +113,10 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
   })
 
-  app.post('/-/npm/v1/tokens', { config: { access: 'signed-in', scope: null } }, async (request) => {
+  const ofTokens = { access: 'signed-in', scope: null, limit: 'npmLogins' } as const
+  app.post('/-/npm/v1/tokens', { config: ofTokens }, async (request) => {
     refuseOnMirror(request)
-    return createListedToken(services, request.doer, await readJson(request, MAX_BODY))
+    return createListedToken(services, request.doer, await readJson(request, MAX_BODY), request.ip)
   })
 
   app.delete(

@@ -24,20 +24,23 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.route({
     method: ['GET', 'HEAD'],
     url: '/-/v1/search',
-    config: { access: 'read' },
+    config: { access: 'read', showsAllowedOnly: true },
     schema: {
       querystring: Type.Object({ text, size: text, from: text, quality: text, popularity: text, maintenance: text }),
     },
     handler: async (request, reply) => {
       const { owner } = request.target!
       const words = (request.query.text ?? '').split(/\s+/)
-      if (owner.kind === 'mirror' && !(await services.upstream.reservesAny(owner, 'npm', words))) {
+      const { restriction } = request.doer
+      const seesAll = restriction === null || restriction.allowsAll(owner.lowerName, 'npm')
+      if (owner.kind === 'mirror' && seesAll && !(await services.upstream.reservesAny(owner, 'npm', words))) {
         const upstream = await readableUpstream(request)
         return passThrough(request, reply, upstream!, `-/v1/search?${searchParameters(request.query)}`)
       }
       reply.header('cache-control', cacheControl.hosted(services.permissions.isPublic(owner)))
       return search(services, owner, {
         text: request.query.text ?? '',
+        rules: restriction?.of(owner.lowerName) ?? null,
         from: toCount(request.query.from, 0),
         size: Math.min(toCount(request.query.size, 0) || DEFAULT_SIZE, MAX_SIZE),
       })
@@ -50,7 +53,7 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox = async (app) => {
     ['/-/npm/v1/security/audits', 'quick'],
   ]
   for (const [url, kind] of audits) {
-    app.post(url, { config: { access: 'read' } }, async (request, reply) => {
+    app.post(url, { config: { access: 'read', showsAllowedOnly: true } }, async (request, reply) => {
       const body = await readJson(request, MAX_AUDIT)
       const names = auditedNames(body, kind)
       const upstream = await readableUpstream(request)
@@ -65,7 +68,7 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.route({
     method: ['GET', 'HEAD'],
     url: '/-/npm/v1/keys',
-    config: { access: 'read' },
+    config: { access: 'read', showsAllowedOnly: true },
     handler: async (request, reply) => {
       // With keys of an upstream every package of ours would count as unsigned, so only a mirror has some.
       const upstream = request.target!.owner.kind === 'mirror' ? await readableUpstream(request) : null

@@ -3,6 +3,7 @@ import type { AccessTokenRow } from '../../auth/access-tokens.ts'
 import type { Doer } from '../../auth/authenticator.ts'
 import type { Owner } from '../../auth/owner.ts'
 import { Scopes } from '../../auth/scopes.ts'
+import { grantRights, type TokenLimits } from '../../auth/token-limits.ts'
 import { Forbidden, Invalid, NotFound, Unauthenticated } from '../../errors.ts'
 import type { Services } from '../../services.ts'
 import { isObject } from './metadata.ts'
@@ -25,11 +26,11 @@ export interface ListedToken {
  * a user. Who gives an access token as password gets that one back: its rights must not grow, and revoking it must
  * end this login too (security.md S8). Unauthenticated when name and password do not fit.
  */
-export async function login(services: Services, name: string, body: unknown): Promise<string> {
+export async function login(services: Services, name: string, body: unknown, address: string): Promise<string> {
   if (!isObject(body) || typeof body['password'] !== 'string') throw new Invalid('a password is needed', 'body')
   const { password } = body
   if ((body['name'] ?? name) !== name) throw new Invalid('the body is about another user than the URL', 'body')
-  const { user, tokenId } = await signIn(services, name, password)
+  const { user, tokenId } = await signIn(services, name, password, address)
   return tokenId === null ? (await createToken(services, user, 'write')).secret : password
 }
 
@@ -52,20 +53,26 @@ export async function listTokens(
 }
 
 /** `npm token create`: needs the password once more; the new token can do no more than the credentials used. */
-export async function createListedToken(services: Services, doer: Doer, body: unknown): Promise<ListedToken> {
+export async function createListedToken(
+  services: Services,
+  doer: Doer,
+  body: unknown,
+  address: string,
+): Promise<ListedToken> {
   if (!isObject(body) || typeof body['password'] !== 'string') throw new Invalid('a password is needed', 'body')
   const { cidr_whitelist: addresses } = body
   if (Array.isArray(addresses) && addresses.length > 0) {
     throw new Invalid('tokens cannot be bound to addresses here', 'token')
   }
   const user = doer.user!
-  const { tokenId } = await signIn(services, user.name, body['password'])
+  const { tokenId } = await signIn(services, user.name, body['password'], address)
   if (tokenId !== null) throw new Unauthenticated('the password is wrong', 'user')
   const scopes = Scopes.parse([body['readonly'] === true ? 'read:package' : 'write:package'])
   if (doer.scopes !== null && !scopes.isSubsetOf(doer.scopes)) {
     throw new Forbidden('a token cannot make another that can do more than itself', 'token')
   }
-  const { row, secret } = await createToken(services, user, body['readonly'] === true ? 'read' : 'write')
+  const limits = grantRights(doer, { scopes, restriction: null, expiresAt: null })
+  const { row, secret } = await createToken(services, user, body['readonly'] === true ? 'read' : 'write', limits)
   return toListed(row, secret)
 }
 
@@ -80,11 +87,12 @@ async function signIn(
   services: Services,
   name: string,
   password: string,
+  address: string,
 ): Promise<{ user: Owner; tokenId: number | null }> {
   // A colon would divide the name elsewhere; nobody's name has one.
   if (name.includes(':')) throw new Unauthenticated('the user name or password is wrong', 'user')
   const credentials = Buffer.from(`${name}:${password}`).toString('base64')
-  const { user, tokenId } = await services.authenticator.authenticate(`Basic ${credentials}`)
+  const { user, tokenId } = await services.authenticator.authenticate(`Basic ${credentials}`, { address })
   if (user?.lowerName !== name.toLowerCase()) throw new Unauthenticated('the user name or password is wrong', 'user')
   if (!user.isActive || user.prohibitLogin || user.mustChangePassword) {
     throw new Forbidden('this account may not sign in, or must change its password first', 'user')
@@ -96,15 +104,17 @@ function createToken(
   { accessTokens, clock }: Services,
   user: Owner,
   mode: 'read' | 'write',
+  limits?: TokenLimits,
 ): Promise<{ row: AccessTokenRow; secret: string }> {
   const name = `npm ${new Date(clock.now()).toISOString().slice(0, 10)} ${randomBytes(4).toString('hex')}`
-  return accessTokens.create(user, name, Scopes.parse([`${mode}:package`]))
+  return accessTokens.create(user, name, Scopes.parse([`${mode}:package`]), limits)
 }
 
 /** Whether the caller may see and revoke a token: his own, and none that is stronger than the one he uses. */
-function isManageable({ user, scopes }: Doer, token: AccessTokenRow): boolean {
+function isManageable({ user, scopes, restriction }: Doer, token: AccessTokenRow): boolean {
   if (token.userId !== user?.id) return false
-  return scopes === null || Scopes.fromStored(token.scopes).isSubsetOf(scopes)
+  const isRestricted = restriction === null || token.restriction?.isWithin(restriction) === true
+  return isRestricted && (scopes === null || Scopes.fromStored(token.scopes).isSubsetOf(scopes))
 }
 
 function toListed(row: AccessTokenRow, token: string): ListedToken {

@@ -187,7 +187,7 @@ export class MirroredNpm implements NpmSource {
     contentType: string,
     toBytes: (accepted: UpstreamPackument) => Buffer,
   ): Promise<RenderedDocument> {
-    const key = `${this.#upstream.id}:${this.#owner.id}:${kind}:${name}:${held.version}`
+    const key = `${this.#upstream.id}:${this.#owner.id}:${this.#owner.name}:${kind}:${name}:${held.version}`
     return this.#documents.get(key, async () =>
       renderDocument(toBytes(await held.accepted()), { contentType, lastModified: held.lastModified }),
     )

@@ -1,5 +1,7 @@
 import { QueryTypes } from 'sequelize'
+import type { NameRule } from '../../auth/restriction.ts'
 import type { Database } from '../../db/connect.ts'
+import { matchesAnyRule } from '../../packages/name-rules.ts'
 import type { PackageRow, VersionRow } from '../../packages/package-info.ts'
 import { packageTable, type Raw, versionTable } from '../../packages/rows.ts'
 import type { TagRow } from './queries.ts'
@@ -15,6 +17,8 @@ export interface PackageSearch {
   readonly words: readonly string[]
   /** Texts that the metadata of some version must contain; the caller checks what they mean there. */
   readonly metadataTexts: readonly string[]
+  /** Only packages that any of these means; null: all. */
+  readonly rules: readonly NameRule[] | null
   readonly offset: number
   readonly limit: number
 }
@@ -22,7 +26,7 @@ export interface PackageSearch {
 /** Packages that have a version, by name, and how many there are on all pages. */
 export async function findPackages(
   db: Database,
-  { ownerId, words, metadataTexts, offset, limit }: PackageSearch,
+  { ownerId, words, metadataTexts, rules, offset, limit }: PackageSearch,
 ): Promise<{ rows: PackageRow[]; total: number }> {
   const texts = [...words, ...metadataTexts]
   if (texts.length > MAX_WORDS || texts.some((text) => text.length > MAX_WORD)) return { rows: [], total: 0 }
@@ -33,6 +37,7 @@ export async function findPackages(
     `(SELECT MAX(v.id) FROM package_version v WHERE v.package_id = p.id AND v.is_internal = 0${more}) IS NOT NULL`
   const conditions = [
     exists(''),
+    ...(rules === null ? [] : [matchesAnyRule(rules, (value) => `$${bind.push(value)}`)]),
     ...words.map((word) => `p.lower_name LIKE ${place(word.toLowerCase())}`),
     ...metadataTexts.map((text) => exists(` AND v.metadata_json LIKE ${place(text)}`)),
   ]

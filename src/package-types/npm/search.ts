@@ -1,4 +1,5 @@
 import type { Owner } from '../../auth/owner.ts'
+import type { NameRule } from '../../auth/restriction.ts'
 import type { PackageRow, VersionRow } from '../../packages/package-info.ts'
 import type { Services } from '../../services.ts'
 import { isObject, type JsonObject } from './metadata.ts'
@@ -13,6 +14,8 @@ const MAX_PAGE = 250
 /** What `/-/v1/search` is asked for; the caller has bounded the numbers. */
 export interface SearchRequest {
   readonly text: string
+  /** The packages that the caller may see; null: all. */
+  readonly rules: readonly NameRule[] | null
   readonly from: number
   /** At most 250. */
   readonly size: number
@@ -42,6 +45,7 @@ export async function search(services: Services, owner: Owner, request: SearchRe
   const found = await findPackages(services.db, {
     ownerId: owner.id,
     words: terms.words,
+    rules: request.rules,
     // As JSON has them, so that quotes and escapes match; a mere superset of what is wanted.
     metadataTexts: [...terms.keywords, ...terms.maintainers].map((text) => JSON.stringify(text)),
     ...(isFiltered ? { offset: 0, limit: MAX_CANDIDATES } : { offset: from, limit: size }),

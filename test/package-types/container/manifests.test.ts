@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { VersionRow } from '../../../src/packages/package-info.ts'
 import { buildArtifact, buildBlob, buildImage, buildIndex, digestOf, types } from '../../support/builders/image.ts'
 import { TestApp } from '../../support/test-app.ts'
 import { codeOf, failure, Images } from './images.ts'
@@ -147,14 +148,20 @@ describe('a pushed manifest', () => {
   test('is announced when it is new, and so is each tag that is new or moves', async () => {
     const images = repository()
     const announced: string[] = []
+    const rows: VersionRow[] = []
     server.services.packages.events.on((event) => {
-      if (event.action === 'created' && images.repository.endsWith(event.name)) announced.push(event.version)
+      if (event.action !== 'created' || !images.repository.endsWith(event.name)) return
+      announced.push(event.version)
+      rows.push(event.rows.version)
     })
     const first = await images.pushImage('v1', 'first')
     await images.push('v1', first)
     const second = await images.pushImage('v1', 'second')
     await images.push('v2', second)
     expect(announced).toEqual([first.digest, 'v1', second.digest, 'v1', 'v2'])
+    const stored = await server.services.packages.lookup.findVersions(rows[0]!.packageId)
+    // The first push of v1 was overtaken by the next.
+    for (const index of [0, 2, 3, 4]) expect(stored).toContainEqual(rows[index])
   })
 
   test('is what REST lists as its creator’s', async () => {

@@ -250,6 +250,20 @@ describe('an organization that attaches an upstream', () => {
     expect(first.upstream.requests).toEqual([])
   })
 
+  test('shows the packages of both under its new name when it is renamed', async () => {
+    await attach([{ upstream: 'npmjs' }])
+    await publish('@acme/app', '1.0.0')
+    await first.publish({ name: 'left', version: '1.0.0' })
+    for (const path of ['/@acme%2fapp', '/left']) expect((await get(path)).body).toContain(`${REG}/`)
+    expect((await server.api('POST', '/orgs/acme/rename', { new_name: 'summit' })).statusCode).toBe(204)
+    for (const path of ['/@acme%2fapp', '/left']) {
+      const { headers } = await get(path)
+      const moved = await server.inject({ method: 'GET', url: headers['location']! })
+      expect(moved.body).toContain('/api/packages/summit/npm/')
+      expect(moved.body).not.toContain(`${REG}/`)
+    }
+  })
+
   test('runs no SQL for warm answers of either source', async () => {
     await attach([{ upstream: 'npmjs' }])
     await publish('@acme/app', '1.0.0')
