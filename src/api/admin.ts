@@ -41,7 +41,7 @@ const EditUser = body(
     prohibit_login: optional(Type.Boolean()),
     restricted: optional(Type.Boolean()),
     allow_create_organization: optional(Type.Boolean()),
-    // Accepted from Gitea's clients; there are no repositories.
+    // Accepted from Gitea's clients, without effect.
     allow_git_hook: optional(Type.Boolean()),
     allow_import_local: optional(Type.Boolean()),
     max_repo_creation: optional(Type.Integer()),

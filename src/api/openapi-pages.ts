@@ -19,7 +19,7 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** What of the plugin's files the page needs. Its own routes declare no access and have inline texts. */
+/** What of the plugin's files the page needs. Its own routes declare no access, so they are not registered. */
 const FILES = {
   'swagger-ui.css': 'text/css; charset=utf-8',
   'index.css': 'text/css; charset=utf-8',
@@ -50,7 +50,10 @@ export const openapiPages: FastifyPluginAsync = async (app) => {
     let rendered: Promise<RenderedDocument> | undefined
     const render = async () => renderDocument(await load(), { contentType, lastModified: null })
     app.get(url, { config }, async (request, reply) => {
-      rendered ??= render()
+      rendered ??= render().catch((error: unknown) => {
+        rendered = undefined
+        throw error
+      })
       return sendDocument(request, reply, await rendered, cacheControl.hosted(isPublic))
     })
   }

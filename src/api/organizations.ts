@@ -15,7 +15,7 @@ const editable = {
   website: optional(text(255)),
   location: optional(text(50)),
   visibility: optional(Type.Enum(['', 'public', 'limited', 'private'])),
-  // Accepted from Gitea's clients; there are no repositories.
+  // Accepted from Gitea's clients, without effect.
   repo_admin_change_team_access: optional(Type.Boolean()),
 }
 const EditOrganization = body(editable, { title: 'EditOrgOption' })

@@ -186,10 +186,7 @@ export class Accounts {
     return this.#changed(row)
   }
 
-  /**
-   * Gives a user or an organization another name; `also` writes, in the same transaction, what else has the name in it, in
-   * lower case. Unprocessable for a name that is malformed, reserved or taken.
-   */
+  /** Another name for a user or an organization. Unprocessable for one that is malformed, reserved or taken. */
   async rename(account: Owner, name: string, also: AlsoRenamed): Promise<Owner> {
     checkName(name)
     const { db, models, clock } = this.#parts

@@ -2,8 +2,11 @@ import Fastify from 'fastify'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { api } from '../../src/api/index.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { declaredAction, declaredRoutes, isUnsafe } from '../../src/http/audit-actions.ts'
 import { packageTypes } from '../../src/package-types/index.ts'
+import { Pusher } from '../package-types/container/pusher.ts'
+import { buildPublication } from '../support/builders/npm.ts'
 import { basic, TestApp } from '../support/test-app.ts'
 
 interface Event {
@@ -28,7 +31,7 @@ test('every route that may change something says what the log calls it, and no o
   const app = Fastify({ routerOptions: { maxParamLength: 1_000 } })
   // Routes are made, never called: services that have everything are enough.
   const anything: object = new Proxy(() => {}, { get: (_, key) => (key === 'then' ? undefined : anything) })
-  const config = { baseUrl: 'http://localhost', webhooks: { enabled: true } }
+  const config = await loadConfig({})
   const services = new Proxy({ config } as Record<string, object>, {
     // Fastify looks whether it is an accessor.
     get: (known, key) => known[String(key)] ?? (key === 'getter' || key === 'setter' ? undefined : anything),
@@ -177,6 +180,30 @@ describe('the audit log', () => {
       token: null,
       address: '',
       target: { name: 'tool', version: '1' },
+    })
+  })
+
+  test('publishing with npm and docker is what came of it, with the address it came from', async () => {
+    const payload = await buildPublication({ name: 'left-pad', version: '1.2.3' })
+    const url = '/api/packages/acme/npm/left-pad'
+    const headers = { authorization: ann }
+    expect((await t.app.inject({ method: 'PUT', url, headers, payload })).statusCode).toBe(201)
+    const pusher = new Pusher(t, 'acme/app', ann)
+    await pusher.pushImage('v1', [{ digest: await pusher.push('layer'), size: 5 }])
+    const events = (await list(t, '&owner=acme&actor=ann')).filter(({ target }) =>
+      ['npm', 'container'].includes(target.type),
+    )
+    expect(new Set(events.map(({ action, actor, address }) => `${action} ${actor?.login} ${address}`))).toEqual(
+      new Set(['package.created ann 127.0.0.1']),
+    )
+    expect(events.map(({ target }) => `${target.name} ${target.version}`)).toEqual(
+      expect.arrayContaining(['left-pad 1.2.3', 'app v1']),
+    )
+    // A tag that moves is no new version.
+    await pusher.pushImage('v1', [{ digest: await pusher.push('other'), size: 5 }])
+    expect((await list(t, '&owner=acme'))[0]).toMatchObject({
+      action: expect.stringMatching(/^package\.(created|changed)$/),
+      target: { type: 'container', name: 'app' },
     })
   })
 

@@ -120,14 +120,29 @@ describe('renamed accounts', () => {
     const { models, accounts } = app.services
     const { id: ownerId } = (await accounts.find(before))!
     const image = await models.package.findOne({ where: { ownerId } })
-    const property = { refType: 2, refId: image!.id, name: 'container.repository', value: `${before}/app` }
-    await models.packageProperty.create(property)
+    const name = 'container.repository'
+    await models.packageProperty.create({ refType: 2, refId: image!.id, name, value: `${before}/app` })
     await rename(before, after)
     const held = await models.packageProperty.findOne({ where: { refType: 2, refId: image!.id } })
     expect(held?.value).toBe(`${after.toLowerCase()}/app`)
     const [old, never] = [await raw('GET', `/v2/${before}/app/tags/list`), await raw('GET', '/v2/absent/app/tags/list')]
     expect([old.statusCode, old.body]).toEqual([404, never.body])
     expect((await push(before)).statusCode).toBe(404)
+  })
+
+  test('a registry token for the old name is good for neither of the two who have had it (S8)', async () => {
+    const [before, after] = await makeOrganization()
+    const scope = `repository:${before}/app:pull,push`
+    const issued = await raw('GET', `/v2/token?service=127.0.0.1:8080&scope=${encodeURIComponent(scope)}`)
+    const token = `Bearer ${(issued.json() as { token: string }).token}`
+    const upload = async (owner: string) =>
+      (await app.inject({ method: 'POST', url: `/v2/${owner}/app/blobs/uploads/`, headers: { authorization: token } }))
+        .statusCode
+    expect(await upload(before)).toBe(202)
+    await rename(before, after)
+    expect([await upload(before), await upload(after.toLowerCase())]).toEqual([404, 401])
+    await app.createOrganization(before, bob)
+    expect([await upload(before), await upload(after.toLowerCase())]).toEqual([403, 401])
   })
 
   test('who may not see the account is not told its new name (S4)', async () => {

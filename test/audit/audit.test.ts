@@ -66,13 +66,14 @@ describe('the audit log', () => {
       audit.record(ann, 'lost.event')
       const settling = audit.settle()
       let isSettled = false
-      settling.then(() => {
+      const watching = settling.then(() => {
         isSettled = true
       })
       while (!isSettled) {
         await vi.advanceTimersByTimeAsync(1_000)
         await new Promise((resolve) => setImmediate(resolve))
       }
+      await watching
       expect(insert).toHaveBeenCalledTimes(5)
     } finally {
       vi.useRealTimers()

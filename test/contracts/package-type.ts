@@ -215,6 +215,9 @@ export function describePackageType(fixture: PackageTypeFixture): void {
       const paths = [...reads('acme'), ...reads('hidden')]
       for (const path of paths) await get(path, token)
       await server.services.packages.downloads.flush()
+      // Nobody waits for what is noted of the token's use and of its making.
+      await server.services.accessTokens.close()
+      await server.services.audit.settle()
       const { queries } = server.services.db
       for (const path of paths) {
         const response = await get(path, token)

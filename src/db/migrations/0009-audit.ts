@@ -28,7 +28,7 @@ export async function up(queryInterface: QueryInterface): Promise<void> {
     },
     { charset: 'utf8mb4', collate: 'utf8mb4_bin' },
   )
-  for (const column of ['created_at', 'actor_id', 'owner_id', 'action']) {
+  for (const column of ['created_at', 'actor_name', 'owner_id', 'action']) {
     await queryInterface.addIndex('audit_event', [column, 'id'])
   }
 }

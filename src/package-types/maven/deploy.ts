@@ -5,7 +5,6 @@ import { Invalid, NotFound } from '../../errors.ts'
 import type { AlsoInTransaction, PackageRow } from '../../packages/package-info.ts'
 import type { Services } from '../../services.ts'
 import type { Algorithm } from '../../storage/digest.ts'
-import type { SpoolEntry } from '../../storage/spool.ts'
 import { parseChecksum } from './checksums.ts'
 import {
   type FilePath,

@@ -1,12 +1,12 @@
 import { Cache } from '../../cache/cache.ts'
 import type { Notices } from '../../cache/notices.ts'
-import type { Clock } from '../../clock.ts'
 import type { Database } from '../../db/connect.ts'
 import type { PackageEvents } from '../../packages/events.ts'
 import { MAVEN } from './coordinates.ts'
-import { type HostedDocument, renderMetadata } from './hosted-document.ts'
+import { renderMetadata } from './hosted-document.ts'
 import { type PluginEntry, renderPluginMetadata } from './metadata-xml.ts'
 import { hasGroup, readPlugins } from './queries.ts'
+import type { DigestedDocument } from './source.ts'
 
 /** A notice that is lost hides a change for this long, ms. */
 const TTL = 60_000
@@ -17,7 +17,7 @@ export interface Group {
   /** Names of it belong to the owner, also when nothing of them is left. */
   readonly isOurs: boolean
   /** The group's metadata; null when there are no plugins in it. */
-  readonly document: HostedDocument | null
+  readonly document: DigestedDocument | null
 }
 
 /**
@@ -26,12 +26,10 @@ export interface Group {
  */
 export class HostedGroups {
   readonly #db: Database
-  readonly #clock: Clock
   readonly #groups: Cache<Group>
 
-  constructor(db: Database, clock: Clock, notices: Notices, events: PackageEvents) {
+  constructor(db: Database, notices: Notices, events: PackageEvents) {
     this.#db = db
-    this.#clock = clock
     this.#groups = new Cache({ name: 'maven-groups', max: GROUPS, ttl: TTL }, notices)
     events.on((event) => {
       if (event.action !== 'changed' || event.type !== MAVEN) return
@@ -46,7 +44,7 @@ export class HostedGroups {
       const rows = isOurs ? await readPlugins(this.#db, ownerId, group) : []
       const plugins = rows.map((row) => toEntry(row.package.name, row.value!))
       const bytes = plugins.length === 0 ? null : renderPluginMetadata(plugins)
-      return { isOurs, document: bytes === null ? null : await renderMetadata(bytes, this.#clock.now()) }
+      return { isOurs, document: bytes === null ? null : await renderMetadata(bytes) }
     })
   }
 }

@@ -16,15 +16,15 @@ import {
 } from './coordinates.ts'
 import { digestsOfBlob } from './files.ts'
 import type { HostedGroups } from './groups.ts'
-import { type HostedDocument, renderMetadata } from './hosted-document.ts'
+import { renderMetadata } from './hosted-document.ts'
 import { renderArtifactMetadata, renderSnapshotMetadata } from './metadata-xml.ts'
 import { readSnapshot, readVersions } from './queries.ts'
 import { newestFiles, parseBuildFile } from './snapshots.ts'
-import type { ChecksumAnswer, DocumentAnswer, FileAnswer, MavenSource } from './source.ts'
+import type { ChecksumAnswer, DigestedDocument, DocumentAnswer, FileAnswer, MavenSource } from './source.ts'
 
 /** What was rendered, or that there is nothing to render. */
 interface Rendered {
-  readonly document: HostedDocument | null
+  readonly document: DigestedDocument | null
 }
 
 const NOTHING: Rendered = Object.freeze({ document: null })
@@ -80,14 +80,14 @@ export class HostedMaven implements MavenSource {
     return record
   }
 
-  async #document(path: DocumentPath): Promise<HostedDocument | null> {
+  async #document(path: DocumentPath): Promise<DigestedDocument | null> {
     if (path.kind === 'root') return null
     if (path.kind === 'snapshot-metadata') return this.#snapshotMetadata(path)
     const document = await this.#artifactMetadata(path)
     return document ?? (await this.#groups?.find(this.#owner.id, groupOf(path)))?.document ?? null
   }
 
-  #artifactMetadata(path: MetadataPath): Promise<HostedDocument | null> {
+  #artifactMetadata(path: MetadataPath): Promise<DigestedDocument | null> {
     const { lookup } = this.#services.packages
     return this.#remember(path, 'metadata', [], async (name) => {
       const row = await lookup.findPackage(this.#owner.id, MAVEN, name)
@@ -96,7 +96,7 @@ export class HostedMaven implements MavenSource {
     })
   }
 
-  #snapshotMetadata(path: SnapshotMetadataPath): Promise<HostedDocument | null> {
+  #snapshotMetadata(path: SnapshotMetadataPath): Promise<DigestedDocument | null> {
     const { lookup } = this.#services.packages
     return this.#remember(path, 'snapshot-metadata', [path.version], async (name) => {
       const version = await lookup.findVersion(this.#owner.id, MAVEN, name, path.version)
@@ -113,7 +113,7 @@ export class HostedMaven implements MavenSource {
     what: string,
     rest: readonly string[],
     find: (name: string) => Promise<Buffer | null>,
-  ): Promise<HostedDocument | null> {
+  ): Promise<DigestedDocument | null> {
     const name = packageName(path)
     if (name === null) return null
     const rendered = await this.#services.packages.lookup.remember<Rendered>(
@@ -122,7 +122,7 @@ export class HostedMaven implements MavenSource {
       rest,
       async () => {
         const bytes = await find(name)
-        return bytes === null ? NOTHING : { document: await renderMetadata(bytes, this.#services.clock.now()) }
+        return bytes === null ? NOTHING : { document: await renderMetadata(bytes) }
       },
       weightOf,
     )

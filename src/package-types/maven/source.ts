@@ -26,11 +26,14 @@ export interface FileAnswer extends AnswerHeaders {
   readonly versionId: number | null
 }
 
-/** `maven-metadata.xml` or another document, ready to be sent, and the digests of its plain form. */
-export interface DocumentAnswer extends AnswerHeaders {
+/** A document and the digests of its plain form: made together and forgotten together, so that they agree. */
+export interface DigestedDocument {
   readonly document: RenderedDocument
   readonly digests: Digests
 }
+
+/** `maven-metadata.xml` or another document, ready to be sent. */
+export interface DocumentAnswer extends AnswerHeaders, DigestedDocument {}
 
 /** The checksum of a file, lower-case hex. */
 export interface ChecksumAnswer extends AnswerHeaders {

@@ -20,8 +20,8 @@ export class Sources {
 
   constructor(services: Services) {
     this.#services = services
-    const { config, clock, db, notices, packages } = services
-    this.#groups = new HostedGroups(db, clock, notices, packages.events)
+    const { config, db, notices, packages } = services
+    this.#groups = new HostedGroups(db, notices, packages.events)
     this.#documents = new MirroredDocuments(config.cache.renderedDocuments, notices)
   }
 

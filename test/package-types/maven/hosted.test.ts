@@ -180,11 +180,12 @@ describe('the metadata of an artifact', () => {
       const answer = await server.api('DELETE', `/packages/alice/maven/com.acme%3A${artifact}${version}`)
       expect(answer.statusCode).toBe(204)
     }
-    server.clock.advance(5_000)
+    // Equal lengths and times are all that some clients look at.
+    expect(before.headers).not.toHaveProperty('last-modified')
     await remove('/2.0')
     expect(await repository.read(`${root}/2.0/${artifact}-2.0.jar`)).toBe(404)
     const after = await repository.get(`${root}/maven-metadata.xml`, {
-      'if-modified-since': String(before.headers['last-modified']),
+      'if-modified-since': new Date().toUTCString(),
     })
     expect([after.statusCode, versionsOf(after.body)]).toEqual([200, ['1.0']])
     await remove('')

@@ -28,5 +28,6 @@ export async function publish({ services }: TestApp, file: PublishedFile): Promi
     return await services.packages.createPackageOrAddFileToExisting(created, creation)
   } finally {
     await content.discard()
+    await services.audit.settle()
   }
 }
