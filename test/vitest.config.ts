@@ -6,6 +6,7 @@ const report = process.env['TEST_REPORT']
 export default defineConfig({
   root: new URL('..', import.meta.url).pathname,
   test: {
+    globalSetup: 'test/support/template-databases.ts',
     include: ['test/**/*.test.ts'],
     exclude: ['test/clients/**', 'test/soak/**', '**/node_modules/**'],
     testTimeout: 60_000,

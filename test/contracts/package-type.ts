@@ -214,10 +214,7 @@ export function describePackageType(fixture: PackageTypeFixture): void {
       const token = `Bearer ${sha1}`
       const paths = [...reads('acme'), ...reads('hidden')]
       for (const path of paths) await get(path, token)
-      await server.services.packages.downloads.flush()
-      // Nobody waits for what is noted of the token's use and of its making.
-      await server.services.accessTokens.close()
-      await server.services.audit.settle()
+      await server.quiet()
       const { queries } = server.services.db
       for (const path of paths) {
         const response = await get(path, token)

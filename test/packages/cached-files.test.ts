@@ -147,6 +147,7 @@ describe.each(testDialects)('cached artifacts on %s', (dialect) => {
         files: [{ file, blob, properties: [{ name: text, value: text }] }],
         packageProperties: [{ name: 'p', value: text }],
         versionProperties: [{ name: 'v', value: text }],
+        repository: null,
       })
       expect(file).toMatchObject({ name: `${text}.tgz`, compositeKey: text, isLead: index % 2 === 0 })
       expect(await registry.read(blob.hashSha256)).toBe(`bytes ${index}`)

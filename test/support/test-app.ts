@@ -7,7 +7,7 @@ import { buildApp } from '../../src/app.ts'
 import { packageRules, upstreamAdapters } from '../../src/commands/start.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { buildServices, type Services } from '../../src/services.ts'
-import { createTestDatabaseUrl } from './test-database.ts'
+import { createMigratedDatabaseUrl } from './test-database.ts'
 
 /** Settings of one test server. */
 export interface TestAppOptions {
@@ -65,7 +65,7 @@ export class TestApp {
     const upstreamsDir = await writeUpstreams(dataDir, options.upstreams ?? {})
     const database =
       options.databaseUrl === undefined
-        ? await createTestDatabaseUrl(dataDir)
+        ? await createMigratedDatabaseUrl(dataDir)
         : { url: options.databaseUrl, drop: async () => {} }
     const environment = {
       ENTREPOT_DATA_DIR: dataDir,
@@ -149,6 +149,15 @@ export class TestApp {
     const response = await this.api('POST', `/users/${username}/tokens`, { name, scopes }, authorization)
     await expectStatus(201, response)
     return (response.json() as { sha1: string }).sha1
+  }
+
+  /** Waits until nothing is being fetched, stored or noted, so that the statements of what comes next can be counted. */
+  async quiet(): Promise<void> {
+    const { upstream, accessTokens, packages, audit } = this.services
+    await upstream.settle()
+    await accessTokens.close()
+    await packages.downloads.flush()
+    await audit.settle()
   }
 
   /** Stops the server as SIGTERM does, and removes what it left unless the folder was given. */

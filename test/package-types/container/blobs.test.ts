@@ -276,6 +276,7 @@ describe('a warm blob', () => {
     const digest = await pusher.push(randomBytes(1000))
     await get(digest)
     const { db } = app.services
+    await app.quiet()
     const before = db.queries
     expect((await get(digest)).statusCode).toBe(200)
     expect((await head(digest)).statusCode).toBe(200)

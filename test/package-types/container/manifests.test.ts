@@ -139,7 +139,7 @@ describe('a pushed manifest', () => {
       await images.manifest(`sha256:${'0'.repeat(64)}`)
     }
     await read()
-    await server.services.packages.downloads.flush()
+    await server.quiet()
     const { queries } = server.services.db
     await read()
     expect(server.services.db.queries).toBe(queries)

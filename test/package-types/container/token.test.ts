@@ -337,8 +337,7 @@ describe('a registry token', () => {
       await bearer(app, null),
     ]) {
       expect(await root(authorization)).toBe(200)
-      // The use of the access token is noted once a minute.
-      await app.services.accessTokens.close()
+      await app.quiet()
       const before = app.services.db.queries
       expect(await root(authorization)).toBe(200)
       expect(app.services.db.queries).toBe(before)

@@ -614,7 +614,10 @@ describe('limits', () => {
     const other = new Pusher(limited, 'alice/other', one.authorization)
     const url = '/api/packages/alice/generic/tool/1/file'
     const headers = { authorization: one.authorization! }
-    expect((await limited.inject({ method: 'PUT', url, headers, payload: Buffer.alloc(200, 2) })).statusCode).toBe(201)
+    // What others have begun to upload has its room already.
+    expect((await limited.inject({ method: 'PUT', url, headers, payload: Buffer.alloc(101, 2) })).statusCode).toBe(403)
+    expect((await limited.inject({ method: 'PUT', url, headers, payload: Buffer.alloc(100, 2) })).statusCode).toBe(201)
+    await limited.api('PUT', '/admin/users/alice/quota/limits', { total_size: 900 })
     expect((await one.put(location, digestOf(Buffer.alloc(300, 1)))).statusCode).toBe(403)
     expect(await traces()).toEqual({ blobs: 2, spool: [] })
     // What is there already adds nothing.

@@ -17,10 +17,10 @@ async function start(options: TestAppOptions = {}): Promise<TestApp> {
 
 /** Statements that reading all of them once more takes, after everybody has read them twice. */
 async function statementsOf(app: TestApp, paths: readonly string[]): Promise<number> {
-  const { db, upstream } = app.services
+  const { db } = app.services
   let before = 0
   for (let pass = 0; pass < 3; pass += 1) {
-    await upstream.settle()
+    await app.quiet()
     before = db.queries
     for (const url of paths) {
       for (const method of ['GET', 'HEAD'] as const) {

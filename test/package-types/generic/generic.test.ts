@@ -152,6 +152,7 @@ describe('the life of a generic package', () => {
   it('a warm download runs no SQL', async () => {
     await request('GET', `${url}/fi-le_na.me`, null)
     await request('HEAD', `${url}/fi-le_na.me`, alice)
+    await app.quiet()
     const before = app.services.db.queries
     for (const method of ['GET', 'HEAD'] as const) {
       for (const who of [null, alice]) expect((await request(method, `${url}/fi-le_na.me`, who)).statusCode).toBe(200)

@@ -475,7 +475,7 @@ describe('files', () => {
     for (const path of paths) await get(path)
     await settle()
     for (const path of paths) await get(path)
-    await server.services.packages.downloads.flush()
+    await server.quiet()
     const { queries } = server.services.db
     const before = asked()
     for (const path of paths) expect((await get(path)).statusCode).toBe(200)

@@ -237,7 +237,7 @@ describe('an organization that attaches upstreams', () => {
     for (const path of paths) expect([path, await status(path)]).toEqual([path, 200])
     await server.services.upstream.settle()
     for (const path of paths) await get(path)
-    await server.services.packages.downloads.flush()
+    await server.quiet()
     const { queries } = server.services.db
     for (const path of paths) expect(await status(path)).toBe(200)
     expect(server.services.db.queries).toBe(queries)

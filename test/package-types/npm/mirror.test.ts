@@ -247,7 +247,7 @@ describe('tarballs', () => {
     await get('/left', accept)
     await settle()
     for (const path of paths) await get(path)
-    await server.services.packages.downloads.flush()
+    await server.quiet()
     const { queries } = server.services.db
     const asked = registry.upstream.requests.length
     for (const path of paths) expect((await get(path)).statusCode).toBe(200)

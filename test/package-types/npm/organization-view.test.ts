@@ -272,7 +272,7 @@ describe('an organization that attaches an upstream', () => {
     for (const path of paths) expect((await get(path)).statusCode).toBe(200)
     await server.services.upstream.settle()
     for (const path of paths) await get(path)
-    await server.services.packages.downloads.flush()
+    await server.quiet()
     const { queries } = server.services.db
     for (const path of paths) expect((await get(path)).statusCode).toBe(200)
     expect(server.services.db.queries).toBe(queries)

@@ -235,6 +235,7 @@ test('warm reads run no SQL', async () => {
   for (const reader of [anonymous, registry]) {
     for (const [path, headers] of paths) {
       expect((await reader.get(path, headers)).statusCode).toBe(200)
+      await server.quiet()
       const before = server.services.db.queries
       expect((await reader.get(path, headers)).statusCode).toBe(200)
       expect(server.services.db.queries - before, path).toBe(0)
