@@ -10,11 +10,7 @@ export function startJobs(services: Services): () => void {
     const now = services.clock.now()
     timer = setTimeout(run, DAY - (now % DAY)).unref()
   }
-  const run = () => {
-    cleanUp(services)
-      .catch((err: unknown) => services.log.error({ err }, 'cleanup failed'))
-      .finally(scheduleMidnight)
-  }
+  const run = () => void cleanUp(services).finally(scheduleMidnight)
   scheduleMidnight()
   if (services.config.webhooks.enabled) services.webhooks.deliveries.start()
   return () => clearTimeout(timer)
@@ -23,10 +19,21 @@ export function startJobs(services: Services): () => void {
 /** Removes what cleanup rules and types name, then what nothing refers to any more, and what is too old. */
 async function cleanUp(services: Services): Promise<void> {
   const { accessTokens, audit, packages, webhooks, config, log } = services
-  for (const type of packageTypes) await type.tidy?.(services)
-  log.info(await packages.cleanupRules.runAll(), 'cleanup rules applied')
-  log.info(await packages.collectGarbage(), 'garbage collected')
-  log.info({ tokens: await accessTokens.removeExpired() }, 'expired tokens removed')
-  log.info({ deliveries: await webhooks.tasks.prune(config.webhooks.keepDeliveries) }, 'old deliveries removed')
-  log.info({ events: await audit.prune(config.audit.keepDays) }, 'old audit events removed')
+  const step = async (what: string, work: () => Promise<object>) => {
+    try {
+      log.info(await work(), what)
+    } catch (err) {
+      log.error({ err }, `not done: ${what}`)
+    }
+  }
+  for (const { name, tidy } of packageTypes) {
+    if (tidy !== undefined) await step(`${name} tidied`, () => tidy(services))
+  }
+  await step('cleanup rules applied', () => packages.cleanupRules.runAll())
+  await step('garbage collected', () => packages.collectGarbage())
+  await step('expired tokens removed', async () => ({ tokens: await accessTokens.removeExpired() }))
+  await step('old deliveries removed', async () => ({
+    deliveries: await webhooks.tasks.prune(config.webhooks.keepDeliveries),
+  }))
+  await step('old audit events removed', async () => ({ events: await audit.prune(config.audit.keepDays) }))
 }

@@ -6,7 +6,7 @@ import { pagingParameters, readPaging, setPagingHeaders } from '../http/paginati
 import type { QuotaLimits } from '../packages/quota-limits.ts'
 import type { Services } from '../services.ts'
 import { body, optional } from './schemas.ts'
-import { getVisibleOrganization } from './visible-accounts.ts'
+import { getVisibleAccount, getVisibleOrganization } from './visible-accounts.ts'
 
 const PACKAGES = 'size:assets:packages:all'
 /** What Forgejo's API calls a subject; packages count for those that contain them (rest-api.md §9). */
@@ -92,7 +92,7 @@ const places = [
     prefix: '/user/quota',
     config: { access: 'signed-in', scope: 'user' },
     parameters: {},
-    findOwner: async (request: FastifyRequest) => request.doer.user!,
+    findOwner: (request: FastifyRequest) => getVisibleAccount(request, request.doer.user!.name),
   },
   {
     prefix: '/orgs/:org/quota',

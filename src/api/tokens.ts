@@ -97,7 +97,7 @@ export const tokens: FastifyPluginAsyncTypebox = async (app) => {
         expiresAt: readExpiry(request, body),
       })
       // What an administrator makes for others outlives the token with which he did it.
-      const parentId = user.id === doer.user!.id && doer.sudoer === null ? doer.tokenId : null
+      const parentId = user.id === (doer.sudoer ?? doer.user!).id ? doer.tokenId : null
       const { row, secret } = await accessTokens.create(user, body.name, scopes, { ...limits, parentId })
       return reply.code(201).send({
         ...commonJson(row),

@@ -6,6 +6,7 @@ import type { AccessTokenRow, AccessTokens } from './access-tokens.ts'
 import type { Accounts } from './accounts.ts'
 import { parseAuthorization, tokenCandidate } from './credentials.ts'
 import { anonymous, type Doer } from './doer.ts'
+import { networkOf } from './network.ts'
 import type { Owner } from './owner.ts'
 import type { Passwords } from './passwords.ts'
 import { markOfPassword, type RegistryTokens } from './registry-tokens.ts'
@@ -48,7 +49,7 @@ export class Authenticator {
     this.#passwords = parts.passwords
     this.#registryTokens = parts.registryTokens
     this.#guard = parts.guard
-    this.#matches = new Cache({ name: 'password-matches', max: 10_000, ttl: 3_600_000 }, parts.notices)
+    this.#matches = new Cache({ name: 'password-matches', max: 20_000, ttl: 3_600_000 }, parts.notices)
   }
 
   /**
@@ -121,7 +122,9 @@ export class Authenticator {
     const { username, account, password, stored, address } = asked
     if (password.length > MAX_PASSWORD || username.length > MAX_PASSWORD) return false
     const credential = createHmac('sha256', this.#key).update(`${stored}\0${username}\0${password}`).digest('hex')
-    if (this.#matches.peek(credential) !== undefined) return true
+    // Only where it was shown: from elsewhere the answer would tell whoever guesses that he was right.
+    const here = `${credential}/${networkOf(address)}`
+    if (this.#matches.peek(here) !== undefined) return true
     if (this.#guard.isKnownWrong(credential)) return false
     const attempt = await this.#guard.admit({ username, account, address, credential })
     try {
@@ -138,6 +141,7 @@ export class Authenticator {
       return false
     }
     await attempt.succeeded()
+    this.#matches.set(here, true)
     return true
   }
 }

@@ -42,7 +42,7 @@ export interface Admission {
 /**
  * Slows the guessing of passwords and tokens (security.md: brute force). Wrong passwords count for the account at one
  * address (an IPv6 /64), for the address, and for the account. The first two make further attempts wait: 429, longer
- * with each failure, the right password included unless this process has seen it. Failures for the account from
+ * with each failure, the right password included unless this process has seen it there. Failures for the account from
  * everywhere never refuse anybody: they only leave a single free failure to each address, so that nobody can lock
  * another out. A wrong credential that comes again, from a fleet of jobs say, is no guess and counts once.
  */
@@ -53,6 +53,8 @@ export class SignInGuard {
   readonly #onRefused: () => void
   readonly #onFailed: (attempt: Attempt) => void
   readonly #wrong = new LRUCache<string, true>({ max: REMEMBERED, ttl: WINDOW })
+  /** Apart, so that invented tokens, which cost nothing, cannot have wrong passwords forgotten. */
+  readonly #wrongTokens = new LRUCache<string, true>({ max: REMEMBERED, ttl: WINDOW })
   /** By account and address: which credentials are being checked, so that guesses do not slip through together. */
   readonly #running = new Map<string, Map<string, number>>()
 
@@ -96,7 +98,7 @@ export class SignInGuard {
       },
       failed: async () => {
         try {
-          if (this.#isNew(credential)) {
+          if (isNew(this.#wrong, credential)) {
             this.#onFailed(attempt)
             await Promise.all(Object.values(keys).map((key) => this.#tallies.add(key, WINDOW)))
           }
@@ -113,17 +115,11 @@ export class SignInGuard {
    * ones are never kept waiting, because nobody guesses 160 bits.
    */
   async wrongToken(secret: string, address: string): Promise<void> {
-    if (!this.#isNew(`token:${digest(secret)}`)) return
+    if (!isNew(this.#wrongTokens, digest(secret))) return
     const key = `tokens:${networkOf(address)}`
     const [tally = null] = await this.#tallies.read([key], WINDOW)
     await this.#tallies.add(key, WINDOW)
     this.#requireNoWait(tally, this.#limits.perAddress, 'this address')
-  }
-
-  #isNew(credential: string): boolean {
-    if (this.#wrong.has(credential)) return false
-    this.#wrong.set(credential, true)
-    return true
   }
 
   #requireNoWait(tally: Tally | null, free: number, whose: string): void {
@@ -155,4 +151,10 @@ export class SignInGuard {
 /** Neither Redis nor memory shall hold what somebody typed into the wrong field. */
 function digest(text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 22)
+}
+
+function isNew(known: LRUCache<string, true>, credential: string): boolean {
+  if (known.has(credential)) return false
+  known.set(credential, true)
+  return true
 }

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { pino } from 'pino'
 import { pingRedis } from '../cache/ping-redis.ts'
 import { type Config, loadConfig } from '../config/config.ts'
-import type { Log } from '../log.ts'
+import { type Log, logSerializers } from '../log.ts'
 import { packageTypes } from '../package-types/index.ts'
 import type { RulesByType } from '../packages/package-rules.ts'
 import { buildServices, type Services } from '../services.ts'
@@ -15,7 +15,10 @@ const REDIS_LIMIT = 5_000
 /** What the server begins with: settings, a log, and the services built from them. Throws ConfigError. */
 export async function start(environment: NodeJS.ProcessEnv): Promise<{ config: Config; log: Log; services: Services }> {
   const config = await prepare(environment)
-  const log = pino({ level: String(config.log.level), base: null }, pino.destination({ sync: false, minLength: 4096 }))
+  const log = pino(
+    { level: String(config.log.level), base: null, serializers: logSerializers },
+    pino.destination({ sync: false, minLength: 4096 }),
+  )
   const flushing = setInterval(() => log.flush(), 1_000)
   flushing.unref()
   return { config, log, services: await build(config, environment, log, true) }
@@ -33,7 +36,7 @@ export async function withServices<T>(terminal: Terminal, work: (services: Servi
   const services = await build(
     config,
     environment,
-    pino({ level: 'warn', base: null }, plainly(terminal.stderr)),
+    pino({ level: 'warn', base: null, serializers: logSerializers }, plainly(terminal.stderr)),
     false,
   )
   try {

@@ -4,7 +4,18 @@ import { loggedPath } from './observe.ts'
 
 /** Fields whose values the log holds. Any other may be a secret one day: of those it holds the name. */
 const SHOWN = new Set([
-  ...['name', 'username', 'new_name', 'visibility', 'permission', 'units', 'units_map', 'scopes', 'expires_at'],
+  ...[
+    'name',
+    'username',
+    'new_name',
+    'new_username',
+    'visibility',
+    'permission',
+    'units',
+    'units_map',
+    'scopes',
+    'expires_at',
+  ],
   ...['restrictions', 'active', 'admin', 'prohibit_login', 'restricted', 'must_change_password', 'mode', 'type'],
   ...['events', 'enabled', 'private', 'upstreams', 'patterns', 'keep_count', 'keep_pattern', 'remove_days'],
   ...['remove_pattern', 'match_full_name', 'type_sizes', 'total_count', 'total_size'],

@@ -23,8 +23,8 @@ export interface PackageType extends PackageRules {
   readonly parseTarget: (request: FastifyRequest) => TargetName | null
   /** Absent: this type cannot be mirrored. */
   readonly upstream?: UpstreamAdapter
-  /** Removes, once a day, what the type itself knows to be superfluous; absent: nothing is. */
-  readonly tidy?: (services: Services) => Promise<void>
+  /** Removes, once a day, what the type itself knows to be superfluous, and tells the log what; absent: nothing is. */
+  readonly tidy?: (services: Services) => Promise<object>
 }
 
 /** See `PackageType.parseTarget`. */

@@ -66,6 +66,12 @@ export class Attempts {
     const redact = createRedaction(secrets)
     const shown = secrets.authorization === '' ? headers : { ...headers, Authorization: MASK }
     const sent = { attemptedAt, duration: result.duration, requestUrl: url, requestHeaders: JSON.stringify(shown) }
+    const nothing = { responseStatus: 0, responseHeaders: '{}', responseBody: '' }
+    if (result.status === 0 && signal.aborted) {
+      // Nobody has refused it: it does not count.
+      const error = 'the server was stopped'
+      return { ...sent, ...nothing, status: 'pending', nextAttemptAt: clock.now(), error }
+    }
     const isDelivered = result.status >= 200 && result.status < 300
     const delay = delayAfter(task.attempts)
     const isOver = delay === null || ('isFinal' in result && result.isFinal)
@@ -75,7 +81,6 @@ export class Attempts {
         ? ({ status: 'failed' } as const)
         : ({ status: 'pending', nextAttemptAt: clock.now() + delay } as const)
     if (result.status === 0) {
-      const nothing = { responseStatus: 0, responseHeaders: '{}', responseBody: '' }
       return { ...sent, ...next, ...nothing, error: 'error' in result ? result.error : '' }
     }
     const { status, headers: answered, body: answer } = result as Extract<typeof result, { body: string }>

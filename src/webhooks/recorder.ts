@@ -24,16 +24,18 @@ export interface RecorderParts {
 }
 
 const ATTEMPTS = 5
+/** Events that are stored together: a package with thousands of versions may be deleted, and others write too. */
+const BATCH = 100
 const PAUSE = 1_000
 
 /**
  * Stores a task for each package event and hook. Events come after their commit, and many may come at once: they are
- * stored in the order they came, all that wait together. What has happened is told also when the hook was made, or the
+ * stored in the order they came, many of those that wait together. What has happened is told also when the hook was made, or the
  * version changed again, in the moment between.
  */
 export class Recorder {
   readonly #parts: RecorderParts
-  #waiting: VersionEvent[] = []
+  readonly #waiting: VersionEvent[] = []
   #storing: Promise<void> | null = null
 
   constructor(parts: RecorderParts) {
@@ -55,8 +57,7 @@ export class Recorder {
 
   async #storeAll(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const events = this.#waiting
-      this.#waiting = []
+      const events = this.#waiting.splice(0, BATCH)
       for (let attempt = 1; ; attempt += 1) {
         try {
           await this.#store(events)

@@ -64,9 +64,9 @@ POST   /users/:username/cleanup-rules/preview       401 403 403 422 403
 GET    /users/:username/cleanup-rules/:type         401 403 403 403 404
 PATCH  /users/:username/cleanup-rules/:type         401 403 403 403 403
 DELETE /users/:username/cleanup-rules/:type         401 403 403 403 403
-GET    /user/quota                                  401 200 403 200 200
+GET    /user/quota                                  401 200 403 403 200
 GET    /user/quota/check                            401 422 403 422 422
-GET    /user/quota/packages                         401 200 403 200 200
+GET    /user/quota/packages                         401 200 403 403 200
 GET    /orgs/:org/quota                             401 404 403 404 200
 GET    /orgs/:org/quota/check                       401 404 403 404 422
 GET    /orgs/:org/quota/packages                    401 404 403 404 200

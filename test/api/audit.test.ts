@@ -131,6 +131,21 @@ describe('the audit log', () => {
     expect(JSON.stringify(event)).not.toContain('secret horse')
   })
 
+  test('an account that is deleted with its packages is told besides these', async () => {
+    const zoe = await t.createUser('zoe')
+    const url = '/api/packages/zoe/generic/tool/1/file'
+    const upload = await t.inject({ method: 'PUT', url, headers: { authorization: zoe }, payload: 'x' })
+    expect(upload.statusCode).toBe(201)
+    expect((await t.api('DELETE', '/admin/users/zoe?purge=true')).statusCode).toBe(204)
+    const events = (await list(t)).filter(({ target }) => target.owner?.login === 'zoe')
+    expect(
+      events
+        .slice(0, 2)
+        .map(({ action }) => action)
+        .sort(),
+    ).toEqual(['package.deleted', 'user.deleted'])
+  })
+
   test('what is refused or only read leaves nothing', async () => {
     const before = (await list(t))[0]!.id
     expect((await t.api('PATCH', '/orgs/acme', { visibility: 'nonsense' })).statusCode).toBe(422)
@@ -168,7 +183,7 @@ describe('the audit log', () => {
     })
     // Once, though both the route and the event have something to say.
     expect(deleted).toMatchObject({ action: 'package.deleted', address: '127.0.0.1', target: { version: '2' } })
-    expect(await list(t, '&action=package.deleted')).toHaveLength(1)
+    expect(await list(t, '&action=package.deleted&owner=acme')).toHaveLength(1)
 
     expect(
       (await t.api('POST', '/orgs/acme/cleanup-rules', { type: 'generic', enabled: true, keep_count: 1 })).statusCode,

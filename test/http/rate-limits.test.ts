@@ -147,13 +147,21 @@ describe('failed sign-ins', () => {
     for (const [way, signIn] of WAYS) {
       const refused = await signIn('another-wrong-one')
       expect([way, refused.statusCode, refused.headers]).toMatchObject([way, 429, { 'retry-after': '5' }])
-      // Even the right one, if nobody here has seen it yet: else guessing would go on.
+      // Even the right one, if nobody has shown it there yet: else guessing would go on.
       expect([way, (await signIn('correct-horse-battery')).statusCode]).toEqual([way, 429])
     }
+    // That it is right elsewhere must not tell whoever guesses here.
     expect((await send('/api/v1/user', { as: t.admin, from: '192.0.2.1' })).statusCode).toBe(200)
-    // Now it is known.
-    expect((await send('/api/v1/user', { as: t.admin })).statusCode).toBe(200)
+    expect((await send('/api/v1/user', { as: t.admin })).statusCode).toBe(429)
     expect((await send('/api/v1/user', { as: basic('root', 'yet-another') })).statusCode).toBe(429)
+  })
+
+  test('do not keep those waiting who have signed in there before', async () => {
+    await start({})
+    expect((await send('/api/v1/user', { as: t.admin })).statusCode).toBe(200)
+    for (let i = 0; i < 6; i += 1) await send('/api/v1/user', { as: basic('root', `wrong-${i}`) })
+    expect((await send('/api/v1/user', { as: basic('root', 'yet-another') })).statusCode).toBe(429)
+    expect((await send('/api/v1/user', { as: t.admin })).statusCode).toBe(200)
   })
 
   test('of accounts that do not exist count like others', async () => {

@@ -91,7 +91,7 @@ async function compareRows(
   const all = `${formatAmount(total.count, 'row')}, ${formatBytes(total.bytes)}`
   if (harmless > 0) {
     const text = `${formatAmount(harmless, 'row')} of contents that are not as they were, and that nothing needs`
-    report.warn(SUBJECT, text, '`entrepot gc` removes them a day after they were last needed')
+    report.warn(SUBJECT, text, '`entrepot gc` removes them')
   }
   if (counts.size === 0) {
     const what = verify ? 'its size and its digests' : 'its size (--verify also compares digests)'
@@ -142,7 +142,7 @@ async function countOrphans(
   report.warn(
     'orphans',
     `${formatAmount(count, 'content')} without a row, ${formatBytes(bytes)}, in ${folder}`,
-    'they take room and harm nothing, unless the database was restored from an old backup; else delete them',
+    'they take room and harm nothing. Unless the database was restored from an old backup they can go: stop all servers, run this again, and delete what it then lists',
   )
   for (const { sha256, size } of first) report.detail(`${pathOf(sha256)} (${size} bytes)`)
   showRest(report, count - first.length)

@@ -17,6 +17,6 @@ export const maven: PackageType = {
   upstream,
   tidy: async (services) => {
     const files = await removeOldBuilds(services, services.config.packages.retainMavenSnapshotBuilds)
-    if (files > 0) services.log.info({ files }, 'old snapshot builds removed')
+    return { files }
   },
 }
