@@ -1,5 +1,6 @@
 import { QueryTypes, type Transaction } from 'sequelize'
 import type { Database } from '../../db/connect.ts'
+import { forUpdate } from '../../packages/locks.ts'
 import type { BlobRow, PackageRow } from '../../packages/package-info.ts'
 import { blobTable, packageTable, type Raw } from '../../packages/rows.ts'
 import { type FilePath, MAVEN, packageName, type SnapshotMetadataPath } from './coordinates.ts'
@@ -200,10 +201,6 @@ async function selectPackages(
 /** The names of a group lie between these: `;` is what follows `:`. A pattern would take `_` for any character. */
 function rangeOf(group: string): [string, string] {
   return [`${group.toLowerCase()}:`, `${group.toLowerCase()};`]
-}
-
-function forUpdate(db: Database): string {
-  return db.dialect === 'sqlite' ? '' : ' FOR UPDATE'
 }
 
 async function insertProperty(
