@@ -8,10 +8,12 @@ import { authenticate } from './http/authenticate.ts'
 import { decorate } from './http/decorate.ts'
 import { createErrorHandler, type RenderError } from './http/error-handler.ts'
 import { expectContinue } from './http/expect-continue.ts'
+import { loops } from './http/loops.ts'
 import { observe } from './http/observe.ts'
 import { operations } from './http/operations.ts'
 import { passThroughSupport } from './http/pass-through.ts'
 import { rateLimits } from './http/rate-limits.ts'
+import { pages } from './pages/routes.ts'
 import { packageTypes } from './package-types/index.ts'
 import { mount } from './package-types/mount.ts'
 import type { Services } from './services.ts'
@@ -42,6 +44,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     throw new NotFound('route')
   })
   await app.register(decorate, { services })
+  await app.register(loops)
   await app.register(rateLimits)
   await app.register(access)
   await app.register(observe)
@@ -61,6 +64,7 @@ const registries: FastifyPluginAsync = async (scope) => {
   await scope.register(audit)
   await scope.register(openapi)
   await scope.register(api, { prefix: '/api/v1' })
+  await scope.register(pages, { prefix: '/login' })
   for (const type of packageTypes) await mount(scope, type)
 }
 

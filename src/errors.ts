@@ -10,16 +10,20 @@ export type Subject =
   | 'manifest'
   | 'manifest-blob'
   | 'name'
+  | 'one-time-code'
   | 'organization'
   | 'owner'
   | 'package'
   | 'paging'
+  | 'policy'
   | 'public-only'
+  | 'publisher'
   | 'repository'
   | 'route'
   | 'scope'
   | 'size'
   | 'tag'
+  | 'task'
   | 'team'
   | 'token'
   | 'upload'
@@ -160,6 +164,12 @@ export class TooManyRequests extends RegistryError {
 export class Overloaded extends RegistryError {
   readonly kind = 'overloaded'
   readonly status = 503
+}
+
+/** The request came from this server (RFC 8586). */
+export class LoopDetected extends RegistryError {
+  readonly kind = 'loop-detected'
+  readonly status = 508
 }
 
 /** The upstream failed and nothing that is held can answer: 502 bad answer, 503 not asked, 504 too slow. */

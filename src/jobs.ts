@@ -1,39 +1,47 @@
 import { packageTypes } from './package-types/index.ts'
+import type { Job } from './schedule/index.ts'
 import type { Services } from './services.ts'
 
-const DAY = 86_400_000
-
-/** Starts what runs by itself; the result stops it. */
-export function startJobs(services: Services): () => void {
-  let timer: NodeJS.Timeout
-  const scheduleMidnight = () => {
-    const now = services.clock.now()
-    timer = setTimeout(run, DAY - (now % DAY)).unref()
-  }
-  const run = () => void cleanUp(services).finally(scheduleMidnight)
-  scheduleMidnight()
+/** Starts what runs by itself; closing the services stops it. */
+export function startJobs(services: Services): void {
+  addJobs(services)
+  services.schedule.start()
   if (services.config.webhooks.enabled) services.webhooks.deliveries.start()
-  return () => clearTimeout(timer)
 }
 
-/** Removes what cleanup rules and types name, then what nothing refers to any more, and what is too old. */
-async function cleanUp(services: Services): Promise<void> {
-  const { accessTokens, audit, packages, webhooks, config, log } = services
-  const step = async (what: string, work: () => Promise<object>) => {
-    try {
-      log.info(await work(), what)
-    } catch (err) {
-      log.error({ err }, `not done: ${what}`)
-    }
-  }
-  for (const { name, tidy } of packageTypes) {
-    if (tidy !== undefined) await step(`${name} tidied`, () => tidy(services))
-  }
-  await step('cleanup rules applied', () => packages.cleanupRules.runAll())
-  await step('garbage collected', () => packages.collectGarbage())
-  await step('expired tokens removed', async () => ({ tokens: await accessTokens.removeExpired() }))
-  await step('old deliveries removed', async () => ({
-    deliveries: await webhooks.tasks.prune(config.webhooks.keepDeliveries),
-  }))
-  await step('old audit events removed', async () => ({ events: await audit.prune(config.audit.keepDays) }))
+/** Makes known what the server does every midnight: what is removed because of rules, references or age. */
+export function addJobs(services: Services): void {
+  const { accessTokens, audit, packages, trustedPublishing, webhooks, config } = services
+  const tidies: Job['steps'] = Object.fromEntries(
+    packageTypes.flatMap(({ name, tidy }) => (tidy === undefined ? [] : [[`${name} tidied`, () => tidy(services)]])),
+  )
+  services.schedule.add(
+    {
+      name: 'cleanup_packages',
+      steps: {
+        ...tidies,
+        'cleanup rules applied': () => packages.cleanupRules.runAll(),
+        'garbage collected': () => packages.collectGarbage(),
+      },
+    },
+    {
+      name: 'cleanup_access_tokens',
+      steps: {
+        'expired tokens removed': async () => ({ tokens: await accessTokens.removeExpired() }),
+        'ended id-tokens forgotten': async () => ({ idTokens: await trustedPublishing.forgetEnded() }),
+      },
+    },
+    {
+      name: 'cleanup_hook_task_table',
+      steps: {
+        'old deliveries removed': async () => ({
+          deliveries: await webhooks.tasks.prune(config.webhooks.keepDeliveries),
+        }),
+      },
+    },
+    {
+      name: 'cleanup_audit_log',
+      steps: { 'old audit events removed': async () => ({ events: await audit.prune(config.audit.keepDays) }) },
+    },
+  )
 }

@@ -29,6 +29,11 @@ export class Metrics {
   ])
   /** limit: a key of `rateLimits`; failed sign-ins that were refused unseen are `failedSignIns`. */
   readonly throttled = this.#counter('entrepot_throttled_requests_total', 'Requests refused with 429', ['limit'])
+  /** rule: its id. */
+  readonly policyDenials = this.#counter('entrepot_policy_denials_total', 'Requests that a policy refused', [
+    'rule',
+    'action',
+  ])
   readonly integrityFailures = this.#counter(
     'entrepot_upstream_integrity_failures_total',
     'Artifacts that contradicted their published digest, or the one they had before',

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { theServer } from './audit/entry.ts'
+import { FailedSignIns } from './audit/failed-sign-ins.ts'
 import { Audit } from './audit/index.ts'
 import { AccessTokens } from './auth/access-tokens.ts'
 import { Accounts } from './auth/accounts.ts'
@@ -14,6 +15,8 @@ import { SecretBox } from './auth/secret-box.ts'
 import { SignInGuard } from './auth/sign-in-guard.ts'
 import { SigningKeys } from './auth/signing-keys.ts'
 import { Teams } from './auth/teams.ts'
+import { TwoFactor } from './auth/two-factor.ts'
+import { TwoFactorCheck } from './auth/two-factor-check.ts'
 import { Notices } from './cache/notices.ts'
 import { Tallies } from './cache/tallies.ts'
 import type { Clock } from './clock.ts'
@@ -25,11 +28,17 @@ import { Metrics } from './metrics.ts'
 import { initModels, type Models } from './models/index.ts'
 import { Packages } from './packages/index.ts'
 import type { RulesByType } from './packages/package-rules.ts'
+import { Policies } from './policies/index.ts'
+import { Schedule } from './schedule/index.ts'
+import { SignIn } from './sign-in/index.ts'
+import { readProviders } from './sign-in/provider-settings.ts'
 import { FilesystemBlobStore } from './storage/filesystem-blob-store.ts'
 import { FilesystemUploadParts } from './storage/filesystem-upload-parts.ts'
 import { Spool } from './storage/spool.ts'
+import { TrustedPublishing } from './trusted-publishing/index.ts'
 import type { UpstreamAdapter } from './upstream/adapter.ts'
 import { UpstreamEngine } from './upstream/index.ts'
+import { readGlobalCa } from './upstream/network-settings.ts'
 import { readMirrorNames, readUpstreamFiles } from './upstream/upstream-file.ts'
 import { Webhooks } from './webhooks/index.ts'
 
@@ -49,13 +58,18 @@ export interface Services {
   readonly teams: Teams
   readonly members: Members
   readonly authenticator: Authenticator
+  readonly twoFactor: TwoFactor
   readonly accessTokens: AccessTokens
   readonly registryTokens: RegistryTokens
   readonly permissions: Permissions
   readonly packages: Packages
   readonly audit: Audit
+  readonly policies: Policies
   readonly upstream: UpstreamEngine
   readonly webhooks: Webhooks
+  readonly trustedPublishing: TrustedPublishing
+  readonly signIn: SignIn
+  readonly schedule: Schedule
   /** Throws when the database or the blob store does not answer; upstreams do not matter. */
   checkReady(): Promise<void>
   /** Ends what runs and lets go of everything, in the reverse order of the making. */
@@ -81,8 +95,12 @@ export interface ServicesInput {
 export async function buildServices(input: ServicesInput): Promise<Services> {
   const { config, environment, version, log, clock, adapters, packageRules, withUpstreams = true } = input
   requireKnownTypes(config, packageRules)
+  const providers = readProviders(config, environment)
   const onError = (err: unknown, message = 'background work failed') => log.error({ err }, message)
-  const upstreamSettings = withUpstreams ? await readUpstreamFiles(config.upstreamsDir, environment, adapters) : []
+  const globalCa = await readGlobalCa(config.mirrors.caFile)
+  const upstreamSettings = withUpstreams
+    ? await readUpstreamFiles(config.upstreamsDir, environment, adapters, globalCa)
+    : []
   const mirrorNames = withUpstreams ? [] : await readMirrorNames(config.upstreamsDir)
   const db = new Database(config.database.url)
   await db.open()
@@ -109,20 +127,38 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
     const accessTokens = new AccessTokens({ db, models, notices, clock, maxLifetime, onError })
     const keys = new SigningKeys({ db, models, clock, longestLife: longestTokenLife })
     const jwts = new RegistryJwts({ keys, clock, issuer: config.baseUrl })
-    const registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, clock, notices })
+    const box = await SecretBox.open(config)
+    const issuer = `Entrepot (${new URL(config.baseUrl).hostname})`
+    const twoFactor = new TwoFactor({ db, models, notices, clock, box, issuer })
+    const registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, twoFactor, clock, notices })
     const audit = new Audit({ db, models, clock, log })
     const tallies = new Tallies({ clock, onError: (err, message) => log.warn({ err }, message) })
+    const failedSignIns = new FailedSignIns(audit)
     const guard = new SignInGuard({
       ...{ tallies, clock, limits: config.rateLimits.failedSignIns },
       onRefused: () => metrics.throttled.inc({ limit: 'failedSignIns' }),
-      onFailed: ({ account, address }) => audit.record({ ...theServer, address }, 'signin.failed', { owner: account }),
+      onFailed: (attempt) => failedSignIns.record(attempt, attempt.isCode ? { factor: 'one-time-code' } : {}),
     })
-    const authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, guard, notices })
+    const twoFactorCheck = new TwoFactorCheck({
+      ...{ twoFactor, guard, clock },
+      onRecoveryCode: ({ account, address, left }) => {
+        const actor = { ...theServer, user: { id: account.id, name: account.name }, address }
+        audit.record(actor, 'two-factor.recovery-code-used', { owner: account }, { left })
+      },
+    })
+    const authenticator = new Authenticator({
+      ...{ accounts, accessTokens, passwords, registryTokens, guard, twoFactorCheck, notices },
+    })
     const packages = new Packages({
       ...{ db, models, notices, clock, spool, blobs, uploadParts },
       ...{ limits: config.packages, rules: packageRules, onError },
     })
     audit.follow(packages.events)
+    const signIn = new SignIn({
+      ...{ db, models, clock, log, box, audit, accounts, teams, members, accessTokens, providers },
+    })
+    const policies = new Policies({ db, models, notices, clock, metrics })
+    policies.declare(adapters)
     const upstream = new UpstreamEngine({
       db,
       models,
@@ -134,18 +170,25 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
       accounts,
       permissions,
       packages,
+      policies,
       version,
+    })
+    const trustedPublishing = new TrustedPublishing({
+      ...{ db, models, clock, config, accounts, accessTokens, guard, audit },
+      onError: (err, message) => log.warn({ err }, message),
     })
     const webhooks = new Webhooks({
       ...{ db, models, clock, config, accounts, upstream, version, onError },
-      ...{ events: packages.events, box: await SecretBox.open(config) },
+      ...{ events: packages.events, box },
     })
+    const schedule = new Schedule({ db, models, clock, log })
     await upstream.declare(upstreamSettings, adapters)
     if (config.redis.url !== '') {
       // Replicas are those who share the database; they may call its host by different names.
       const installation = new URL(config.database.url).pathname
       await notices.connect(config.redis.url, installation, (err) => log.warn({ err }, 'redis'))
       tallies.share(notices.redis!, installation)
+      upstream.share(notices.redis!, installation)
     }
     return Object.freeze({
       config,
@@ -161,21 +204,30 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
       teams,
       members,
       authenticator,
+      twoFactor,
       accessTokens,
       registryTokens,
       permissions,
       packages,
       audit,
+      policies,
       upstream,
       webhooks,
+      trustedPublishing,
+      signIn,
+      schedule,
       checkReady: async () => {
         await Promise.all([db.check(), blobs.check()])
       },
       close: async () => {
+        await schedule.close()
         await webhooks.close()
+        await trustedPublishing.close()
+        await signIn.close()
         await upstream.close()
         await packages.close()
         await accessTokens.close()
+        failedSignIns.flush()
         await audit.settle()
         await notices.delivered()
         notices.close()

@@ -57,6 +57,8 @@ const EditUser = body(
 
 const UserQuery = Type.Object({
   ...pagingParameters,
+  login_name: Type.Optional(SearchText),
+  source_id: Type.Optional(Type.Integer()),
   q: Type.Optional(SearchText),
   sort: Type.Optional(Type.Enum(['name', 'created', 'updated', 'id'])),
   order: Type.Optional(Type.Enum(['asc', 'desc'])),
@@ -65,6 +67,7 @@ const UserQuery = Type.Object({
   is_admin: Type.Optional(Type.Boolean()),
   is_restricted: Type.Optional(Type.Boolean()),
   is_prohibit_login: Type.Optional(Type.Boolean()),
+  is_2fa_enabled: Type.Optional(Type.Boolean()),
 })
 
 const UserParameters = Type.Object({ username: Type.String() })
@@ -92,8 +95,11 @@ export const admin: FastifyPluginAsyncTypebox = async (app) => {
         isAdmin: query.is_admin,
         isRestricted: query.is_restricted,
         prohibitLogin: query.is_prohibit_login,
+        hasTwoFactor: query.is_2fa_enabled,
       }
-      const { rows, total } = await accounts.listing.users(filter, paging)
+      // No user signs in elsewhere, or under another name than here.
+      const isElsewhere = (query.source_id ?? 0) !== 0 || (query.login_name ?? '') !== ''
+      const { rows, total } = isElsewhere ? { rows: [], total: 0 } : await accounts.listing.users(filter, paging)
       setPagingHeaders(request, reply, paging, total)
       return rows.map((user) => toUserJson(user, doer, config.baseUrl))
     },

@@ -7,13 +7,16 @@ import { admin } from './admin.ts'
 import { attachments } from './attachments.ts'
 import { audit } from './audit.ts'
 import { cleanupRules } from './cleanup-rules.ts'
+import { cron } from './cron.ts'
 import { renderApiError } from './errors.ts'
 import { hookDeliveries } from './hook-deliveries.ts'
 import { hooks } from './hooks.ts'
+import { identities } from './identities.ts'
 import { members } from './members.ts'
 import { organizationPermissions } from './organization-permissions.ts'
 import { organizations } from './organizations.ts'
 import { packages } from './packages.ts'
+import { policies } from './policies.ts'
 import { quotas } from './quotas.ts'
 import { renames } from './renames.ts'
 import { repositories } from './repositories.ts'
@@ -21,8 +24,12 @@ import { reservedNames } from './reserved-names.ts'
 import { server } from './server.ts'
 import { sudo } from './sudo.ts'
 import { teamMembers } from './team-members.ts'
+import { teamRepositories } from './team-repositories.ts'
 import { teams } from './teams.ts'
+import { tokenExchange } from './token-exchange.ts'
 import { tokens } from './tokens.ts'
+import { trustedPublishers } from './trusted-publishers.ts'
+import { twoFactor } from './two-factor.ts'
 import { upstreams } from './upstreams.ts'
 import { users } from './users.ts'
 import { validatorCompiler } from './validation.ts'
@@ -52,17 +59,19 @@ export const api: FastifyPluginAsyncTypebox = async (app) => {
 
   const resources = {
     Server: [server],
-    Users: [users],
+    Users: [users, twoFactor],
     Tokens: [tokens],
     Organizations: [organizations, members, organizationPermissions],
-    Teams: [teams, teamMembers],
+    Teams: [teams, teamMembers, teamRepositories],
     Packages: [packages],
     Repositories: [repositories],
     Quotas: [quotas],
     'Cleanup rules': [cleanupRules],
     Upstreams: [upstreams, attachments, reservedNames],
+    Policies: [policies],
     Webhooks: [hooks, hookDeliveries],
-    Administration: [admin, renames, audit],
+    'Trusted publishing': [trustedPublishers, tokenExchange],
+    Administration: [admin, identities, renames, audit, cron],
   }
   for (const [tag, plugins] of Object.entries(resources)) await app.register(tagged(tag, plugins))
 }

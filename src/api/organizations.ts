@@ -73,6 +73,19 @@ export const organizations: FastifyPluginAsyncTypebox = async (app) => {
   )
 
   app.get(
+    '/admin/users/:username/orgs',
+    {
+      config: { access: 'admin', scope: 'admin' },
+      schema: { summary: 'List the organizations of a user, all of them', params: UserParameters, ...Organizations },
+    },
+    async (request, reply) => {
+      const paging = readPaging(request.query)
+      const user = await getUser(request, request.params.username)
+      return sendList(request, reply, paging, await accounts.listing.organizationsOf(user, request.doer, paging))
+    },
+  )
+
+  app.get(
     '/admin/orgs',
     { config: { access: 'admin', scope: 'admin' }, schema: { summary: 'List all organizations', ...Organizations } },
     async (request, reply) => {

@@ -1,6 +1,7 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NotFound, Unauthenticated } from '../errors.ts'
+import { setVisibility } from '../http/package-visibility.ts'
 import { type Paging, pagingParameters, readPaging, setPagingHeaders } from '../http/pagination.ts'
 import { findRepository } from '../http/repository-access.ts'
 import { PackageFileSchema, PackageSchema, toPackageFileJson, toPackageJson } from '../json/packages.ts'
@@ -8,7 +9,7 @@ import { toRepositoryJson } from '../json/repositories.ts'
 import type { PackageDescriptor, PackageRow, VersionRow } from '../packages/package-info.ts'
 import type { SearchQuery } from '../packages/package-search.ts'
 import { isRepositoryVisible } from '../packages/repository.ts'
-import { SearchText } from './schemas.ts'
+import { body, SearchText } from './schemas.ts'
 
 const OwnerParameters = Type.Object({ owner: Type.String() })
 const PackageParameters = Type.Object({ owner: Type.String(), type: Type.String(), name: Type.String() })
@@ -63,7 +64,9 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
         return []
       }
       const rules = request.doer.restriction?.of(owner.lowerName) ?? null
-      return sendVersions(request, reply, paging, { ownerId: owner.id, type: type === 'all' ? '' : type, q, rules })
+      const showsPrivate = await services.permissions.readsPrivate(request.doer, owner)
+      const query = { ownerId: owner.id, type: type === 'all' ? '' : type, q, rules, showsPrivate }
+      return sendVersions(request, reply, paging, query)
     },
   )
 
@@ -81,7 +84,8 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { id } = await getPackage(request)
       const paging = readPaging(request.query)
-      return sendVersions(request, reply, paging, { ownerId: request.target!.owner.id, packageId: id })
+      const query = { ownerId: request.target!.owner.id, packageId: id, showsPrivate: true }
+      return sendVersions(request, reply, paging, query)
     },
   )
 
@@ -94,6 +98,22 @@ export const packages: FastifyPluginAsyncTypebox = async (app) => {
       const upstream = owner.kind === 'mirror' ? services.upstream.forOwner(owner.id, row.type) : null
       if (upstream === null) await removal.removePackage({ owner, package: row }, request.doer.user)
       else await services.upstream.purge(upstream.settings.name, row.name)
+      return reply.code(204).send()
+    },
+  )
+
+  app.patch(
+    '/packages/:owner/:type/:name',
+    {
+      ...write,
+      schema: {
+        summary: 'Make a package private, or as visible as its owner',
+        params: PackageParameters,
+        body: body({ visibility: Type.Enum(['private', 'inherited']) }, { title: 'EditPackageOption' }),
+      },
+    },
+    async (request, reply) => {
+      await setVisibility(request, request.params.name, request.body.visibility === 'private')
       return reply.code(204).send()
     },
   )

@@ -6,7 +6,7 @@ import { pagingParameters, readPaging, setPagingHeaders } from '../http/paginati
 import type { QuotaLimits } from '../packages/quota-limits.ts'
 import type { Services } from '../services.ts'
 import { body, optional } from './schemas.ts'
-import { getVisibleAccount, getVisibleOrganization } from './visible-accounts.ts'
+import { getVisibleAccount, getVisibleOrganization, refusePublicOnly } from './visible-accounts.ts'
 
 const PACKAGES = 'size:assets:packages:all'
 /** What Forgejo's API calls a subject; packages count for those that contain them (rest-api.md §9). */
@@ -202,6 +202,7 @@ async function findOwner(request: FastifyRequest): Promise<Owner> {
   const { username } = request.params as { username: string }
   const owner = await request.server.services.accounts.find(username)
   if (owner === null || owner.kind === 'mirror') throw new NotFound('user', username)
+  refusePublicOnly(request, owner)
   return owner
 }
 

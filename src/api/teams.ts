@@ -99,23 +99,6 @@ export const teams: FastifyPluginAsyncTypebox = async (app) => {
   )
 
   app.get(
-    '/teams/:team/repos',
-    {
-      config: { access: 'team', scope },
-      schema: {
-        summary: 'List the repositories of a team; there are none',
-        params: TeamParameters,
-        querystring: Paging,
-        response: { 200: Type.Array(Type.Unknown()) },
-      },
-    },
-    async (request, reply) => {
-      setPagingHeaders(request, reply, readPaging(request.query), 0)
-      return []
-    },
-  )
-
-  app.get(
     '/user/teams',
     {
       config: { access: 'signed-in', scope: 'user' },

@@ -93,8 +93,8 @@ export const tokens: FastifyPluginAsyncTypebox = async (app) => {
       const user = await getUser(request, request.params.username)
       const { scopes, ...limits } = grantRights(doer, {
         scopes: Scopes.parse(given(body.scopes) ?? []),
-        restriction: await readRestriction(request, body),
-        expiresAt: readExpiry(request, body),
+        restriction: await readRestriction(app.services, doer, body),
+        expiresAt: readExpiry(app.services, body),
       })
       // What an administrator makes for others outlives the token with which he did it.
       const parentId = user.id === (doer.sudoer ?? doer.user!).id ? doer.tokenId : null

@@ -30,9 +30,20 @@ export async function getVisibleOrganization(request: FastifyRequest, name: stri
   }
 }
 
-/** The user of that name, for administrators and the user himself. Throws NotFound. */
+/**
+ * The user of that name, for administrators and the user himself. Throws NotFound; Forbidden when the token is
+ * `public-only` and he is not public (security.md S10).
+ */
 export async function getUser(request: FastifyRequest, name: string): Promise<Owner> {
   const account = await request.server.services.accounts.find(name)
   if (account?.kind !== 'user') throw new NotFound('user', name)
+  refusePublicOnly(request, account)
   return account
+}
+
+/** Forbidden for an account that is not public when the token is `public-only`, an administrator's too (rest-api.md §1). */
+export function refusePublicOnly({ doer }: FastifyRequest, account: Owner): void {
+  if (doer.scopes?.publicOnly === true && account.visibility !== 'public') {
+    throw new Forbidden('this token reads public accounts only', 'public-only')
+  }
 }

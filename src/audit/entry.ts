@@ -30,3 +30,6 @@ export type AuditDetails = Readonly<Record<string, unknown>>
 
 /** The server, at what it does by itself. */
 export const theServer: AuditActor = Object.freeze({ user: null, sudoer: null, token: null, address: '' })
+
+/** Who runs commands on the host: the operating system knows who that is. */
+export const theCommandLine: AuditActor = Object.freeze({ ...theServer, address: 'command line' })

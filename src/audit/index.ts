@@ -64,7 +64,8 @@ export class Audit {
       // Work that requests share must not be put down to the address of another.
       const isOurs = context !== undefined && context.actor.user?.id === user?.id
       const actor = isOurs ? context.actor : { ...theServer, user }
-      this.record(actor, `package.${event.action}`, { owner, type, name, version })
+      const details = event.rows.package.isPrivate ? { visibility: 'private' } : {}
+      this.record(actor, `package.${event.action}`, { owner, type, name, version }, details)
     })
   }
 

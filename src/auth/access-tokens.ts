@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { Op } from 'sequelize'
+import { Op, type Transaction } from 'sequelize'
 import { Cache } from '../cache/cache.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
@@ -9,7 +9,7 @@ import type { AccessToken } from '../models/access-token.ts'
 import type { Models } from '../models/index.ts'
 import type { Page, Window } from './page.ts'
 import type { Restriction } from './restriction.ts'
-import type { Scopes } from './scopes.ts'
+import { Scopes } from './scopes.ts'
 import { packLimits, type TokenLimits, unpackLimits } from './token-limits.ts'
 
 /** A token as everything above the database sees it: the secret cannot be had again. */
@@ -29,13 +29,20 @@ export interface AccessTokenRow {
   /** Ms since the epoch; null: never. */
   readonly expiresAt: number | null
   readonly restriction: Restriction | null
+  /** Whether a CI job got it for its id-token: the token of an owner, who may be an organization. */
+  readonly isJob: boolean
 }
+
+/** What identifies a token in memory. */
+type TokenKeys = Pick<AccessTokenRow, 'id' | 'tokenHash'>
 
 const SECRET = /^[0-9a-f]{40}$/
 /** Ms between two notes of a token's use. */
 const TOUCH_INTERVAL = 60_000
 /** Ms that an expired token stays in its user's list. */
 const SHOWN_EXPIRED = 30 * 86_400_000
+/** Of 255 characters; the rest tells the tokens of one job from the next. */
+const LONGEST_JOB_NAME = 240
 
 /** Personal access tokens (rest-api.md §5): 20 random bytes in hex, of which only the SHA-256 is kept. */
 export class AccessTokens {
@@ -111,10 +118,62 @@ export class AccessTokens {
     return { row: toRow(row), secret }
   }
 
-  /** The user's tokens, newest first. */
+  /**
+   * Makes a token that writes packages, for a CI job, as part of the caller's transaction. It acts for the owner himself,
+   * so that nobody who leaves takes it along, and ends with the trusted publishers that made it.
+   */
+  async createForJob(
+    owner: { readonly id: number },
+    job: { name: string; restriction: Restriction; expiresAt: number; publisherIds: readonly number[] },
+    transaction: Transaction,
+  ): Promise<{ row: AccessTokenRow; secret: string }> {
+    const { models, clock } = this.#parts
+    const secret = randomBytes(20).toString('hex')
+    const { restriction, expiresAt } = job
+    const limits = { restriction, expiresAt: Math.min(expiresAt, this.latestExpiry()) }
+    const row = await models.accessToken.create(
+      {
+        userId: owner.id,
+        // Names are unique; this tells nothing of the secret.
+        name: `${[...job.name].slice(0, LONGEST_JOB_NAME).join('')} ${hashSecret(secret).slice(0, 8)}`,
+        tokenHash: hashSecret(secret),
+        tokenLastEight: secret.slice(-8),
+        ...packLimits(Scopes.parse(['write:package']), limits),
+        createdAt: clock.now(),
+        publisherIds: job.publisherIds.join(','),
+      },
+      { transaction },
+    )
+    return { row: toRow(row), secret }
+  }
+
+  /**
+   * Deletes what `createForJob` made for a publisher of the owner, as part of the caller's transaction, who has its
+   * result forgotten after the commit.
+   */
+  async revokeOfPublisher(ownerId: number, publisherId: number, transaction: Transaction): Promise<TokenKeys[]> {
+    const { models } = this.#parts
+    const lock = transaction.LOCK.UPDATE
+    const where = { userId: ownerId, publisherIds: { [Op.ne]: null } }
+    const rows = await models.accessToken.findAll({ where, lock, transaction })
+    const revoked = rows.filter((row) => row.publisherIds!.split(',').includes(String(publisherId)))
+    await models.accessToken.destroy({ where: { id: revoked.map(({ id }) => id) }, transaction })
+    return revoked
+  }
+
+  /** To be called after the commit that deleted these tokens. */
+  forget(tokens: readonly TokenKeys[]): void {
+    for (const { id, tokenHash } of tokens) {
+      this.#byHash.invalidate(tokenHash)
+      this.#byId.invalidate(String(id))
+      this.#touched.delete(id)
+    }
+  }
+
+  /** The user's tokens but those of jobs, newest first. */
   async list(userId: number, window: Window): Promise<Page<AccessTokenRow>> {
     const { rows, count } = await this.#parts.models.accessToken.findAndCountAll({
-      where: { userId },
+      where: { userId, publisherIds: null },
       order: [
         ['createdAt', 'DESC'],
         ['id', 'DESC'],
@@ -162,8 +221,8 @@ export class AccessTokens {
     const { db, models } = this.#parts
     const revoked = await db.inTransaction(async (transaction) => {
       await models.accessToken.findByPk(token.id, { lock: transaction.LOCK.UPDATE, transaction })
-      const all: Pick<AccessTokenRow, 'id' | 'tokenHash'>[] = []
-      for (let next = [token as (typeof all)[number]]; next.length > 0; ) {
+      const all: TokenKeys[] = []
+      for (let next: TokenKeys[] = [token]; next.length > 0; ) {
         all.push(...next)
         const parentId = next.map(({ id }) => id)
         next = await models.accessToken.findAll({ where: { parentId }, lock: transaction.LOCK.UPDATE, transaction })
@@ -171,11 +230,7 @@ export class AccessTokens {
       await models.accessToken.destroy({ where: { id: all.map(({ id }) => id) }, transaction })
       return all
     })
-    for (const { id, tokenHash } of revoked) {
-      this.#byHash.invalidate(tokenHash)
-      this.#byId.invalidate(String(id))
-      this.#touched.delete(id)
-    }
+    this.forget(revoked)
   }
 
   /** To be called after the commit that changed the limits of many. */
@@ -184,10 +239,13 @@ export class AccessTokens {
     this.#byId.clear()
   }
 
-  /** Deletes tokens that have been expired for 30 days; returns how many. */
+  /** Deletes tokens that have been expired for 30 days, and those of jobs that are expired; returns how many. */
   async removeExpired(): Promise<number> {
     const { db, models, clock } = this.#parts
-    const where = { expiresAt: { [Op.lt]: clock.now() - SHOWN_EXPIRED } }
+    const now = clock.now()
+    const shown = { expiresAt: { [Op.lt]: now - SHOWN_EXPIRED } }
+    const ofJobs = { publisherIds: { [Op.ne]: null }, expiresAt: { [Op.lt]: now } }
+    const where = { [Op.or]: [shown, ofJobs] }
     return db.inTransaction((transaction) => models.accessToken.destroy({ where, transaction }))
   }
 
@@ -249,6 +307,7 @@ function toRow(row: AccessToken): AccessTokenRow {
     tokenLastEight: row.tokenLastEight,
     createdAt: row.createdAt,
     lastUsedAt: row.lastUsedAt,
+    isJob: row.publisherIds !== null && row.publisherIds !== undefined,
     ...unpackLimits(row),
   })
 }

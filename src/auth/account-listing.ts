@@ -12,6 +12,7 @@ export interface UserFilter {
   readonly isAdmin?: boolean | undefined
   readonly isRestricted?: boolean | undefined
   readonly prohibitLogin?: boolean | undefined
+  readonly hasTwoFactor?: boolean | undefined
   readonly sort?: 'name' | 'created' | 'updated' | 'id' | undefined
   readonly order?: 'asc' | 'desc' | undefined
 }
@@ -28,10 +29,12 @@ export class AccountListing {
 
   /** Every user that the filter lets through, for administrators. */
   async users(filter: UserFilter, window: Window): Promise<Page<Owner>> {
-    const { q, sort = 'name', order = 'asc', visibility, isActive, isAdmin, isRestricted, prohibitLogin } = filter
+    const { q, sort = 'name', order = 'asc', hasTwoFactor } = filter
+    const { visibility, isActive, isAdmin, isRestricted, prohibitLogin } = filter
     const columns = { visibility, isActive, isAdmin, isRestricted, prohibitLogin }
     const given = Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined))
-    return this.#page([{ kind: 'user' }, given, matches(q)], window, [[sortColumns[sort], order]])
+    const conditions = [{ kind: 'user' }, given, signsInWithCodes(hasTwoFactor), matches(q)]
+    return this.#page(conditions, window, [[sortColumns[sort], order]])
   }
 
   /** Users whose name contains `q`, or the one with the id, as far as the doer may know of them. */
@@ -110,6 +113,13 @@ function visibleUsers(doer: Doer): WhereOptions {
 /** Users of whom a row of the table has that number in the column. */
 function isIn(table: 'team_user' | 'public_member', column: 'org_id' | 'team_id', id: number): WhereOptions {
   return { id: { [Op.in]: literal(`(SELECT user_id FROM ${table} WHERE ${column} = ${id})`) } }
+}
+
+/** Users whose password needs a one-time code beside it, or does not; undefined: all. */
+function signsInWithCodes(isWanted: boolean | undefined): WhereOptions {
+  if (isWanted === undefined) return {}
+  const some = literal('(SELECT user_id FROM two_factor WHERE confirmed_at IS NOT NULL)')
+  return { id: { [isWanted ? Op.in : Op.notIn]: some } }
 }
 
 /** `q` anywhere in the name or full name; INSTR, because LIKE has wildcards. */

@@ -2,6 +2,7 @@ import { col, fn, Op, type Transaction, where } from 'sequelize'
 import { Unprocessable } from '../errors.ts'
 import type { Models } from '../models/index.ts'
 import type { User } from '../models/user.ts'
+import { checkEmail } from './account-rules.ts'
 
 /** Unprocessable when a user other than `except` has the e-mail address. */
 export async function requireEmailFree(
@@ -17,6 +18,18 @@ export async function requireEmailFree(
     transaction,
   })
   if (rows.some((row) => row.id !== except)) throw new Unprocessable(`e-mail already in use [email: ${email}]`)
+}
+
+/** Whether a new user may have the e-mail address. */
+export async function isEmailUsable(models: Models, email: string, transaction: Transaction): Promise<boolean> {
+  try {
+    checkEmail(email)
+    await requireEmailFree(models, email, transaction)
+    return true
+  } catch (error) {
+    if (error instanceof Unprocessable) return false
+    throw error
+  }
 }
 
 /** Writes what else has an account's name in it; both names in lower case. */

@@ -25,6 +25,8 @@ export async function requireAnotherAdmin(models: Models, user: Owner, transacti
 
 /** Unprocessable while the owner has a version that anybody could list (gitea-model.md §6). */
 export async function requireNoPackages(models: Models, owner: Owner, transaction: Transaction): Promise<void> {
+  // Who is just publishing the first version comes before, and is seen here, or finds nobody to publish for.
+  await models.user.findByPk(owner.id, { lock: transaction.LOCK.UPDATE, transaction })
   const packages = await models.package.findAll({ where: { ownerId: owner.id }, attributes: ['id'], transaction })
   const packageId = packages.map((row) => row.id)
   if (packageId.length === 0) return
@@ -76,6 +78,7 @@ export async function deleteRows(models: Models, owner: Owner, transaction: Tran
   await models.publicMember.destroy(ofUser)
   await models.upstreamAttachment.destroy(ofOrganization)
   await models.reservedName.destroy(ofOrganization)
+  await models.packageRule.destroy({ where: { scope: 'organization', scopeId: owner.id }, transaction })
   await models.repository.destroy({ where: { ownerId: owner.id }, transaction })
   await models.packageCleanupRule.destroy({ where: { ownerId: owner.id }, transaction })
   await models.ownerQuota.destroy({ where: { ownerId: owner.id }, transaction })
@@ -83,7 +86,11 @@ export async function deleteRows(models: Models, owner: Owner, transaction: Tran
   const hooks = await models.webhook.findAll({ where: { ownerId: owner.id }, attributes: ['id'], transaction })
   await models.hookTask.destroy({ where: { hookId: hooks.map(({ id }) => id) }, transaction })
   await models.webhook.destroy({ where: { ownerId: owner.id }, transaction })
+  await models.externalIdentity.destroy(ofUser)
+  // First: a job that exchanges its id-token now has its token found, or gets none.
+  await models.trustedPublisher.destroy({ where: { ownerId: owner.id }, transaction })
   await models.accessToken.destroy(ofUser)
+  await models.twoFactor.destroy(ofUser)
   await models.accountRedirect.destroy({ where: { accountId: owner.id }, transaction })
   await models.user.destroy({ where: { id: owner.id }, transaction })
 }

@@ -17,7 +17,7 @@ import {
   userColumns,
 } from './account-columns.ts'
 import { AccountListing } from './account-listing.ts'
-import { type AlsoRenamed, moveName, requireEmailFree } from './account-names.ts'
+import { type AlsoRenamed, isEmailUsable, moveName, requireEmailFree } from './account-names.ts'
 import { type AccountRecord, AccountRecords } from './account-records.ts'
 import {
   canAdminister,
@@ -103,6 +103,26 @@ export class Accounts {
       await requireEmailFree(this.#parts.models, input.email, transaction)
       await this.#requireNameFree(input.username, transaction)
       return this.#insert('user', input.username, { ...columns, passwordHash }, transaction)
+    })
+    return this.#changed(user)
+  }
+
+  /**
+   * Makes a user without a password, who signs in elsewhere; `also` writes in the same transaction who he is there. An
+   * e-mail address that is malformed or another's is left out. Unprocessable for a name that is malformed, reserved or
+   * taken.
+   */
+  async createExternalUser(
+    { username, email, fullName }: { username: string; email: string; fullName: string },
+    also: (user: { readonly id: number }, transaction: Transaction) => Promise<void>,
+  ): Promise<Owner> {
+    checkName(username)
+    const user = await this.#parts.db.inTransaction(async (transaction) => {
+      await this.#requireNameFree(username, transaction)
+      const isUsable = await isEmailUsable(this.#parts.models, email, transaction)
+      const row = await this.#insert('user', username, { email: isUsable ? email : '', fullName }, transaction)
+      await also(row, transaction)
+      return row
     })
     return this.#changed(user)
   }

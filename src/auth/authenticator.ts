@@ -7,11 +7,12 @@ import type { Accounts } from './accounts.ts'
 import { parseAuthorization, tokenCandidate } from './credentials.ts'
 import { anonymous, type Doer } from './doer.ts'
 import { networkOf } from './network.ts'
-import type { Owner } from './owner.ts'
+import { actingWith, type Owner } from './owner.ts'
 import type { Passwords } from './passwords.ts'
 import { markOfPassword, type RegistryTokens } from './registry-tokens.ts'
 import type { SignInGuard } from './sign-in-guard.ts'
 import { rightsOf } from './token-limits.ts'
+import type { Proof, TwoFactorCheck } from './two-factor-check.ts'
 
 export { anonymous, type Doer } from './doer.ts'
 
@@ -22,7 +23,8 @@ const MAX_PASSWORD = 255
 
 /**
  * Authorization header → Doer. No SQL and no password hashing when warm. What is remembered of a password is that it
- * matched, or did not match, one stored hash: a changed password, user or token counts at once. Whoever guesses has to
+ * matched, or did not match, one stored hash: a changed password, user or token counts at once. One-time codes are asked
+ * for each time, after the password and only then: who has not found it learns nothing of them. Whoever guesses has to
  * wait (sign-in-guard.ts); what is known already never does.
  */
 export class Authenticator {
@@ -31,6 +33,7 @@ export class Authenticator {
   readonly #passwords: Passwords
   readonly #registryTokens: RegistryTokens
   readonly #guard: SignInGuard
+  readonly #twoFactorCheck: TwoFactorCheck
   /** Keyed hashes of stored hash, name and password that matched; parallel checks of one share the work. */
   readonly #matches: Cache<true>
   /** Of this process alone: what the cache holds is worth nothing elsewhere. */
@@ -42,6 +45,7 @@ export class Authenticator {
     passwords: Passwords
     registryTokens: RegistryTokens
     guard: SignInGuard
+    twoFactorCheck: TwoFactorCheck
     notices: Notices
   }) {
     this.#accounts = parts.accounts
@@ -49,6 +53,7 @@ export class Authenticator {
     this.#passwords = parts.passwords
     this.#registryTokens = parts.registryTokens
     this.#guard = parts.guard
+    this.#twoFactorCheck = parts.twoFactorCheck
     this.#matches = new Cache({ name: 'password-matches', max: 20_000, ttl: 3_600_000 }, parts.notices)
   }
 
@@ -60,11 +65,16 @@ export class Authenticator {
    */
   async authenticate(
     authorization: string | undefined,
-    { address = NOWHERE, acceptsRegistryTokens = false }: { address?: string; acceptsRegistryTokens?: boolean } = {},
+    {
+      address = NOWHERE,
+      code = null,
+      hasCode = false,
+      acceptsRegistryTokens = false,
+    }: Partial<Proof> & { acceptsRegistryTokens?: boolean } = {},
   ): Promise<Doer> {
     const credentials = parseAuthorization(authorization)
     if (credentials.kind === 'none') return anonymous
-    if (credentials.kind === 'basic') return this.signIn(credentials, address)
+    if (credentials.kind === 'basic') return this.signIn(credentials, { address, code, hasCode })
     // A dot is in every JWT and in no access token.
     if (acceptsRegistryTokens && credentials.secret.includes('.')) {
       return this.#registryTokens.redeem(credentials.secret)
@@ -74,12 +84,13 @@ export class Authenticator {
 
   /**
    * Basic credentials, wherever they stood: a token goes first, and then the user name beside it does not matter
-   * (rest-api.md §1). Throws Unauthenticated and TooManyRequests.
+   * (rest-api.md §1). Throws Unauthenticated, with the subject `one-time-code` when only that is missing or wrong, and
+   * TooManyRequests.
    */
-  async signIn(credentials: { username: string; password: string }, address: string): Promise<Doer> {
+  async signIn(credentials: { username: string; password: string }, proof: Proof): Promise<Doer> {
     const token = await this.#accessTokens.findBySecret(tokenCandidate(credentials))
     if (token !== null) return this.#withToken(token, 'basic')
-    return this.#byPassword(credentials.username, credentials.password, address)
+    return this.#byPassword(credentials.username, credentials.password, proof)
   }
 
   async #byToken(secret: string, address: string): Promise<Doer> {
@@ -92,13 +103,14 @@ export class Authenticator {
   }
 
   async #withToken(token: AccessTokenRow, via: 'basic' | 'bearer'): Promise<Doer> {
-    const user = await this.#accounts.findById(token.userId)
-    if (user?.kind !== 'user') throw new Unauthenticated('the access token is not valid', 'token')
+    const user = actingWith(token, await this.#accounts.findById(token.userId))
+    if (user === null) throw new Unauthenticated('the access token is not valid', 'token')
     this.#accessTokens.touch(token)
-    return { ...anonymous, ...rightsOf(token), user, via, tokenId: token.id }
+    return { ...anonymous, ...rightsOf(token), user, via, tokenId: token.id, isJob: token.isJob }
   }
 
-  async #byPassword(username: string, password: string, address: string): Promise<Doer> {
+  async #byPassword(username: string, password: string, proof: Proof): Promise<Doer> {
+    const { address } = proof
     const record = await this.#accounts.findRecord(username)
     const account = record?.owner ?? null
     const stored = account?.kind === 'user' ? record!.passwordHash : ''
@@ -108,8 +120,9 @@ export class Authenticator {
     ) {
       throw new Unauthenticated('the user name or password is wrong', 'user')
     }
-    const passwordMark = markOfPassword(stored)
-    return { ...anonymous, user: record.owner, via: 'basic', passwordMark }
+    const codesSince = await this.#twoFactorCheck.check(record.owner, proof)
+    const passwordMark = markOfPassword(stored, codesSince)
+    return { ...anonymous, user: record.owner, via: 'basic', passwordMark, hasCode: codesSince !== null }
   }
 
   async #isPassword(asked: {

@@ -19,8 +19,12 @@ export interface Doer {
   readonly tokenId: number | null
   /** Of the stored password that matched; null: none did. See `markOfPassword`. */
   readonly passwordMark: string | null
+  /** A one-time code came with the password, and was good. */
+  readonly hasCode: boolean
   /** What a registry token is limited to; null: not limited to named repositories. */
   readonly grants: Grants | null
+  /** Whether it is a CI job that a trusted publisher lets act for `user`, who may be an organization. */
+  readonly isJob: boolean
   /** The administrator who acts as `user`; null: nobody does (rest-api.md §1). */
   readonly sudoer: Owner | null
 }
@@ -34,6 +38,8 @@ export const anonymous: Doer = Object.freeze({
   via: 'anonymous',
   tokenId: null,
   passwordMark: null,
+  hasCode: false,
   grants: null,
+  isJob: false,
   sudoer: null,
 })

@@ -52,7 +52,20 @@ export function toOwner(row: User): Owner {
   })
 }
 
-/** Whether a user may not sign in now, whatever the credentials (rest-api.md §1). */
-export function isBlocked(user: Owner): boolean {
-  return user.kind !== 'user' || !user.isActive || user.prohibitLogin
+/**
+ * Whether an account may not act now, whatever the credentials (rest-api.md §1). Organizations act through their jobs
+ * alone: see `actingWith`.
+ */
+export function isBlocked(account: Owner): boolean {
+  return account.kind === 'mirror' || !account.isActive || account.prohibitLogin
+}
+
+/**
+ * Who acts with an access token of the account; null: nobody may. A CI job acts for the owner who trusts it, user or
+ * organization, and has no rights but to what is his.
+ */
+export function actingWith(token: { readonly isJob: boolean }, account: Owner | null): Owner | null {
+  if (account === null || account.kind === 'mirror') return null
+  if (!token.isJob) return account.kind === 'user' ? account : null
+  return Object.freeze({ ...account, isAdmin: false, isRestricted: true, allowCreateOrganization: false })
 }

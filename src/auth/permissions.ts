@@ -35,6 +35,18 @@ export class Permissions {
     return Math.max(READ, membership.packages) as AccessMode
   }
 
+  /**
+   * Whether the doer reads the owner's private packages too: the user himself, members whose teams give at least read
+   * access to packages, and site admins, but none of them with a `public-only` token.
+   */
+  async readsPrivate(doer: Doer, owner: Owner): Promise<boolean> {
+    const { user, scopes } = doer
+    if (user === null || scopes?.publicOnly === true || this.#isShutOut(doer, owner)) return false
+    if (user.isAdmin || user.id === owner.id) return true
+    const membership = owner.kind === 'organization' ? (await this.#memberships.of(user.id)).get(owner.id) : undefined
+    return membership !== undefined && membership.packages >= READ
+  }
+
   /** Whether everybody, signed in or not, may read the owner's packages, so that shared caches may keep them. */
   isPublic(owner: Owner): boolean {
     return owner.visibility === 'public' && !this.#requireSignIn

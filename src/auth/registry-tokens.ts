@@ -7,8 +7,10 @@ import type { AccessTokens } from './access-tokens.ts'
 import type { Accounts } from './accounts.ts'
 import { anonymous, type Doer } from './doer.ts'
 import { Grants } from './grants.ts'
+import { actingWith } from './owner.ts'
 import type { RegistryClaims, RegistryJwts } from './registry-jwt.ts'
 import { rightsOf } from './token-limits.ts'
+import type { TwoFactor } from './two-factor.ts'
 
 /** Seconds that a registry token is valid. */
 const ACCESS_LIFE = 15 * 60
@@ -31,7 +33,13 @@ export interface IssuedToken {
  * at the next request, and when they end, it ends (security.md S8).
  */
 export class RegistryTokens {
-  readonly #parts: { jwts: RegistryJwts; accounts: Accounts; accessTokens: AccessTokens; clock: Clock }
+  readonly #parts: {
+    jwts: RegistryJwts
+    accounts: Accounts
+    accessTokens: AccessTokens
+    twoFactor: TwoFactor
+    clock: Clock
+  }
   /** SHA-256 of tokens whose signature was good; everything else about them is looked at each time. */
   readonly #verified: Cache<RegistryClaims>
 
@@ -39,6 +47,7 @@ export class RegistryTokens {
     jwts: RegistryJwts
     accounts: Accounts
     accessTokens: AccessTokens
+    twoFactor: TwoFactor
     clock: Clock
     notices: Notices
   }) {
@@ -79,17 +88,19 @@ export class RegistryTokens {
 
   async #bearer({ userId, tokenId, passwordMark }: RegistryClaims): Promise<Doer> {
     if (userId === null) return anonymous
-    const { accounts, accessTokens } = this.#parts
+    const { accounts, accessTokens, twoFactor } = this.#parts
     const record = await accounts.findRecordById(userId)
-    if (record?.owner.kind !== 'user') throw ended()
+    if (record === null) throw ended()
     if (tokenId === null) {
-      if (passwordMark === null || passwordMark !== markOfPassword(record.passwordHash)) throw ended()
+      const mark = markOfPassword(record.passwordHash, await twoFactor.confirmedAt(userId))
+      if (record.owner.kind !== 'user' || passwordMark === null || passwordMark !== mark) throw ended()
       return { ...anonymous, user: record.owner, via: 'bearer', passwordMark }
     }
     const token = await accessTokens.recall(tokenId)
-    if (token?.userId !== userId) throw ended()
+    const user = token?.userId === userId ? actingWith(token, record.owner) : null
+    if (token === null || user === null) throw ended()
     accessTokens.touch(token)
-    return { ...anonymous, ...rightsOf(token), user: record.owner, via: 'bearer', tokenId }
+    return { ...anonymous, ...rightsOf(token), user, via: 'bearer', tokenId, isJob: token.isJob }
   }
 
   #now(): number {
@@ -97,9 +108,13 @@ export class RegistryTokens {
   }
 }
 
-/** Tells one stored password from the next without telling anything about either; 22 characters. */
-export function markOfPassword(passwordHash: string): string {
-  return createHash('sha256').update(`registry token\0${passwordHash}`).digest('base64url').slice(0, 22)
+/**
+ * Tells one stored password, and since when it needs a one-time code (null: it does not), from the next without telling
+ * anything about either; 22 characters. What was made with the password alone ends when a code is needed too.
+ */
+export function markOfPassword(passwordHash: string, codesSince: number | null): string {
+  const parts = ['registry token', passwordHash, ...(codesSince === null ? [] : [codesSince])]
+  return createHash('sha256').update(parts.join('\0')).digest('base64url').slice(0, 22)
 }
 
 const noGrants = new Grants({ repositories: [], catalog: false })

@@ -124,8 +124,11 @@ function isOfType(rule: NameRule, type: string): boolean {
   return rule.type === null || rule.type === type
 }
 
-/** Each star takes as little as it can, which leaves most to the next. */
-function fits(pattern: string | null, name: string): boolean {
+/**
+ * Whether a text fits a pattern, in which `*` is any text; null: anything does. Each star takes as little as it can, which
+ * leaves most to the next.
+ */
+export function fits(pattern: string | null, name: string): boolean {
   if (pattern === null) return true
   const [first = '', ...rest] = pattern.split('*')
   const last = rest.pop()

@@ -20,7 +20,7 @@ export interface SignInLimits {
   readonly perAccount: number
 }
 
-/** One attempt to sign in with a password. */
+/** One attempt to sign in with a password, or with the one-time code beside a right one. */
 export interface Attempt {
   /** As the client names it; accounts that do not exist count like others. */
   readonly username: string
@@ -29,6 +29,8 @@ export interface Attempt {
   readonly address: string
   /** Tells this name and secret, against what is stored, from others; reveals neither. */
   readonly credential: string
+  /** A one-time code. These count apart, because the right password beside them lets passwords begin anew. */
+  readonly isCode?: boolean
 }
 
 /** An attempt that may be made; exactly one of the methods must be called. */
@@ -37,10 +39,12 @@ export interface Admission {
   failed(): Promise<void>
   /** It could not be found out. */
   dropped(): void
+  /** It was not looked at, and will not be for so many ms: throws TooManyRequests. */
+  refused(wait: number): never
 }
 
 /**
- * Slows the guessing of passwords and tokens (security.md: brute force). Wrong passwords count for the account at one
+ * Slows the guessing of passwords, one-time codes and tokens (security.md: brute force). Wrong passwords count for the account at one
  * address (an IPv6 /64), for the address, and for the account. The first two make further attempts wait: 429, longer
  * with each failure, the right password included unless this process has seen it there. Failures for the account from
  * everywhere never refuse anybody: they only leave a single free failure to each address, so that nobody can lock
@@ -58,7 +62,7 @@ export class SignInGuard {
   /** By account and address: which credentials are being checked, so that guesses do not slip through together. */
   readonly #running = new Map<string, Map<string, number>>()
 
-  /** `onRefused` hears of each 429; `onFailed` of each wrong password, once. */
+  /** `onRefused` hears of each 429; `onFailed` of each wrong password or code, once. */
   constructor(parts: {
     tallies: Tallies
     clock: Clock
@@ -80,9 +84,9 @@ export class SignInGuard {
 
   /** Throws TooManyRequests while the account at this address, or the address, has to wait. */
   async admit(attempt: Attempt): Promise<Admission> {
-    const { username, address, credential } = attempt
+    const { username, address, credential, isCode = false } = attempt
     const network = networkOf(address)
-    const account = digest(username.toLowerCase())
+    const account = `${isCode ? 'codes:' : ''}${digest(username.toLowerCase())}`
     const keys = { pair: `pair:${account}:${network}`, address: `address:${network}`, account: `account:${account}` }
     const [pair = null, whole = null, everywhere = null] = await this.#tallies.read(Object.values(keys), WINDOW)
     const { perAccountAndAddress, perAddress, perAccount } = this.#limits
@@ -107,6 +111,10 @@ export class SignInGuard {
         }
       },
       dropped: leave,
+      refused: (wait) => {
+        leave()
+        this.#refuse('this account', wait)
+      },
     }
   }
 

@@ -47,6 +47,12 @@ export class Teams {
     return team === null ? null : (await toTeamRows(this.#models, [team]))[0]!
   }
 
+  /** The organization's team of that name, in any case; null: none. */
+  async findByName(org: Owner, name: string): Promise<TeamRow | null> {
+    const team = await this.#models.team.findOne({ where: { orgId: org.id, lowerName: name.toLowerCase() } })
+    return team === null ? null : (await toTeamRows(this.#models, [team]))[0]!
+  }
+
   /** Teams of an organization, owners first: all of them, or only what `member` may know of. */
   async list(org: Owner, member: { id: number } | null, search: TeamSearch, window: Window): Promise<Page<TeamRow>> {
     const shown = member === null ? {} : { [Op.or]: [{ visibility: ['limited', 'public'] }, hasSeat(member)] }
@@ -108,6 +114,7 @@ export class Teams {
       await team.destroy({ transaction })
       await models.teamUnit.destroy({ where: { teamId: id }, transaction })
       await models.teamUser.destroy({ where: { teamId: id }, transaction })
+      await models.teamRepository.destroy({ where: { teamId: id }, transaction })
       const members = literal(`(SELECT user_id FROM team_user WHERE org_id = ${orgId})`)
       await models.publicMember.destroy({ where: { orgId, userId: { [Op.notIn]: members } }, transaction })
     })

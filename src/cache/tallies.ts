@@ -3,7 +3,7 @@ import type { RedisClientType } from '@keyv/redis'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 
-/** Counts that one process keeps; the oldest are forgotten first. */
+/** Counts of one kind that one process keeps; the oldest are forgotten first. */
 const MOST = 100_000
 /** ms after which Redis counts as away. */
 const LATEST = 250
@@ -33,12 +33,13 @@ return {tostring(redis.call('HINCRBY', KEYS[1], 'count', 1)), since}
 
 /**
  * Counts of events per key within windows that begin with their first event: for limits. With Redis the replicas count
- * together; while it is away each counts alone, from nothing: no limit is worth an answer that does not come.
+ * together; while it is away each counts alone, from nothing: no limit is worth an answer that does not come. What
+ * stands before the first colon of a key is its kind: however many of one kind there are, no other is forgotten for them.
  */
 export class Tallies {
   readonly #clock: Clock
   readonly #onError: (error: unknown, message: string) => void
-  readonly #own = new LRUCache<string, Tally>({ max: MOST })
+  readonly #own = new Map<string, LRUCache<string, Tally>>()
   #redis: RedisClientType | null = null
   #prefix = ''
   #awayUntil = 0
@@ -65,7 +66,7 @@ export class Tallies {
     if (shared !== undefined) return shared
     const before = this.#read(key, window)
     const tally = { count: (before?.count ?? 0) + 1, since: before?.since ?? now, last: now }
-    this.#own.set(key, tally)
+    this.#ofKind(key).set(key, tally)
     return tally
   }
 
@@ -83,12 +84,20 @@ export class Tallies {
 
   /** The key begins anew. Never throws. */
   async forget(key: string): Promise<void> {
-    this.#own.delete(key)
+    this.#ofKind(key).delete(key)
     await this.#ask((redis) => redis.del(this.#prefix + key))
   }
 
+  /** Kinds are the code's own, so there are few. */
+  #ofKind(key: string): LRUCache<string, Tally> {
+    const kind = key.split(':', 1)[0]!
+    const held = this.#own.get(kind) ?? new LRUCache<string, Tally>({ max: MOST })
+    this.#own.set(kind, held)
+    return held
+  }
+
   #read(key: string, window: number): Tally | null {
-    const tally = this.#own.get(key)
+    const tally = this.#ofKind(key).get(key)
     return tally === undefined || this.#clock.now() - tally.since >= window ? null : tally
   }
 

@@ -6,6 +6,7 @@ import { checkConfiguration, readUpstreams } from './doctor/configuration.ts'
 import { checkDataDirectory } from './doctor/data-directory.ts'
 import { checkDatabase } from './doctor/database.ts'
 import { Report, reasonOf } from './doctor/report.ts'
+import { checkSecretKey } from './doctor/secret-key.ts'
 import { checkUpstreams } from './doctor/upstreams.ts'
 import { formatAmount } from './terminal.ts'
 
@@ -38,6 +39,7 @@ offline or blocked are not. Of their clocks and this host’s one minute of diff
       const isThere = await checkDataDirectory(report, config)
       const db = await checkDatabase(report, config)
       try {
+        if (isThere) await checkSecretKey(report, config, db)
         await checkRedis(report, config)
         if (upstreams !== null && upstreams.length > 0) await checkUpstreams(report, upstreams, config, db)
         const checks = { verify: input.has('verify'), all: input.has('all') }

@@ -1,3 +1,4 @@
+import { theCommandLine } from '../audit/entry.ts'
 import { parseDuration } from '../config/units.ts'
 import type { GarbageProgress } from '../packages/garbage.ts'
 import type { Command } from './command.ts'
@@ -29,9 +30,11 @@ Cleanup rules are not applied: they decide what is garbage, this removes it.`,
     const age = input.value('older-than') ?? '24h'
     const olderThan = parseDuration(age)
     if (olderThan === null) throw new UsageError(`--older-than: ${JSON.stringify(age)} is not a duration such as 24h`)
-    return withServices(terminal, async ({ packages }) => {
+    return withServices(terminal, async ({ packages, audit }) => {
       const watch = new Watch(terminal)
-      const { bytes } = await packages.collectGarbage({ olderThan, onProgress: (progress) => watch.see(progress) })
+      const freed = await packages.collectGarbage({ olderThan, onProgress: (progress) => watch.see(progress) })
+      const { bytes } = freed
+      audit.record(theCommandLine, 'garbage.collected', {}, { older_than: age, blobs: freed.blobs, bytes })
       watch.end()
       terminal.stdout.write(`Freed ${formatBytes(bytes)} (${bytes} bytes). Deleted:\n`)
       for (const [step, label] of Object.entries(labels)) {

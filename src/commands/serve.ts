@@ -29,11 +29,10 @@ async function startServing({ environment, stdout }: Terminal): Promise<void> {
   const say = (line: string) => stdout.write(`${line}\n`)
   await services.accounts.ensureFirstAdmin(config, config.dataDir, say)
   const app = await buildApp(services)
-  const stopJobs = startJobs(services)
+  startJobs(services)
   closeWithGrace({ delay: config.shutdownTimeout + LAST_WORK, logger: log }, async ({ err, signal }) => {
     if (err !== undefined) log.fatal({ err }, 'stopping')
     else log.info({ signal }, 'stopping')
-    stopJobs()
     // Whoever is not done by then does not want to be: the exit is in order all the same.
     const impatience = setTimeout(() => app.server.closeAllConnections(), config.shutdownTimeout)
     // A connection that becomes idle after the stop began would be kept for its next request.

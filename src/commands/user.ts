@@ -1,3 +1,4 @@
+import { theCommandLine } from '../audit/entry.ts'
 import { isBlocked, type Owner } from '../auth/owner.ts'
 import { NotFound } from '../errors.ts'
 import type { Services } from '../services.ts'
@@ -25,11 +26,13 @@ export const createUser: Command = {
     const source = requirePasswordSource(input)
     const isAdmin = input.has('admin')
     const mustChangePassword = input.has('must-change-password')
-    return withServices(terminal, async ({ accounts, config }) => {
+    return withServices(terminal, async ({ accounts, audit, config }) => {
       const { minPasswordLength } = config.auth
       const password = await readPassword(source, terminal, minPasswordLength)
       const user = { username, email, password, isAdmin, mustChangePassword }
-      const { name } = await explainingPasswords(minPasswordLength, accounts.createUser(user))
+      const owner = await explainingPasswords(minPasswordLength, accounts.createUser(user))
+      const { name } = owner
+      audit.record(theCommandLine, 'user.created', { owner }, { to: { admin: isAdmin } })
       terminal.stderr.write(`Created the ${isAdmin ? 'administrator' : 'user'} ${name}.\n`)
       if (source === 'random') terminal.stdout.write(`${password}\n`)
       return 0
@@ -42,9 +45,14 @@ export const resetPassword: Command = {
   name: 'user reset-password',
   summary: 'Give a user another password.',
   operands: ['NAME'],
-  options: passwordOptions,
+  options: {
+    'disable-otp': { help: 'from now on the password is enough: no one-time codes (two-factor authentication)' },
+    ...passwordOptions,
+  },
   help: `Sessions of \`docker login\` that were made with the old password end with it; access tokens stay valid, revoke them
-over REST. Without --must-change-password the user may go on at once, also if the password had to be changed.
+over REST. Without --must-change-password the user may go on at once, also if the password had to be changed. Who signs in
+with two factors goes on to need one-time codes, unless --disable-otp is given: for who has lost the phone and the
+recovery codes.
 
 Works beside a running server. With Redis configured it counts at once; a server without Redis believes the old
 password for up to 30 s more, unless it is restarted.`,
@@ -56,7 +64,16 @@ password for up to 30 s more, unless it is restarted.`,
       const password = await readPassword(source, terminal, minPasswordLength)
       const changes = { password, mustChangePassword: input.has('must-change-password') }
       await explainingPasswords(minPasswordLength, services.accounts.updateUser(user, changes))
+      services.audit.record(theCommandLine, 'user.updated', { owner: user }, { fields: ['password'] })
       terminal.stderr.write(`${user.name} has another password.\n`)
+      if (input.has('disable-otp')) {
+        const isDisabled = await services.twoFactor.remove(user.id, { hasCode: true })
+        terminal.stderr.write(
+          `${user.name} ${isDisabled ? 'needs no one-time codes any more' : 'needed no one-time codes'}.\n`,
+        )
+      } else if ((await services.twoFactor.confirmedAt(user.id)) !== null) {
+        terminal.stderr.write(`${user.name} goes on to need one-time codes; --disable-otp ends that.\n`)
+      }
       if (isBlocked(user)) terminal.stderr.write(`${user.name} still may not sign in: the account is blocked.\n`)
       if (services.config.redis.url === '') {
         terminal.stderr.write(

@@ -33,6 +33,25 @@ export const ConfigSchema = section({
     minPasswordLength: Type.Integer({ minimum: 1, maximum: 255 }),
     maxTokenLifetime: Duration(),
   }),
+  signIn: section({
+    providers: Type.Record(
+      Type.String(),
+      section({
+        title: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
+        issuer: Type.String(),
+        clientId: Type.String({ minLength: 1 }),
+        clientSecretEnv: Type.Optional(Type.String({ minLength: 1 })),
+        scopes: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        nameClaim: Type.Optional(Type.String({ minLength: 1 })),
+        groupsClaim: Type.Optional(Type.String({ minLength: 1 })),
+        createAccounts: Type.Optional(Type.Boolean()),
+        allowInsecure: Type.Optional(Type.Boolean()),
+        adminGroups: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        requiredGroups: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        teams: Type.Optional(Type.Record(Type.String(), Type.Array(Type.String({ minLength: 1 })))),
+      }),
+    ),
+  }),
   audit: section({ keepDays: Limit() }),
   rateLimits: section({
     packageReads: Limit(),
@@ -41,6 +60,7 @@ export const ConfigSchema = section({
     apiWrites: Limit(),
     containerTokens: Limit(),
     npmLogins: Limit(),
+    tokenExchanges: Limit(),
     failedSignIns: section({ perAccountAndAddress: Limit(), perAddress: Limit(), perAccount: Limit() }),
   }),
   database: section({ url: Type.String({ pattern: '^((sqlite|mysql):.*)?$' }) }),
@@ -59,6 +79,10 @@ export const ConfigSchema = section({
     concurrency: Type.Integer({ minimum: 1, maximum: 100 }),
     keepDeliveries: Duration(),
   }),
+  trustedPublishing: section({
+    enabled: Type.Boolean(),
+    allowedHosts: Type.Array(Type.String({ minLength: 1 })),
+  }),
   cache: section({ renderedDocuments: Size(), parsedDocuments: Size() }),
   mirrors: section({
     connectTimeout: Duration(),
@@ -74,6 +98,7 @@ export const ConfigSchema = section({
     staleIfError: Duration(),
     maxDocumentSize: Size(),
     maxArtifactSize: Size(),
+    caFile: Type.String(),
     reserved: Type.Record(Type.String(), Type.Array(Type.String({ minLength: 1 }), { maxItems: 1_000 })),
   }),
 })
@@ -127,6 +152,7 @@ function overlay(target: Tree, source: Tree, node: Node, prefix: string): void {
     const child = node.properties === undefined ? recordValue(node) : own(node.properties, key)
     if (child === undefined) throw new ConfigError(`${prefix}${key}: unknown key`)
     if (child.type === 'object' && typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      if (!Object.hasOwn(target, key)) target[key] = {}
       overlay(target[key] as Tree, value as Tree, child, `${prefix}${key}.`)
     } else target[key] = value
   }

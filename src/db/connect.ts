@@ -7,6 +7,9 @@ import { ConfigError } from '../config/config.ts'
 
 const RETRIES = 5
 
+/** What Sequelize talks to SQLite through. */
+export const sqliteDriver = (sqliteModule as unknown as { default: object }).default
+
 /** One database, SQLite or MySQL/MariaDB. `queries` counts every statement sent, for metrics and tests. */
 export class Database {
   readonly sequelize: Sequelize
@@ -31,7 +34,7 @@ export class Database {
         ...options,
         dialect: 'sqlite',
         storage: this.file,
-        dialectModule: (sqliteModule as unknown as { default: object }).default,
+        dialectModule: sqliteDriver,
       })
     } else {
       this.dialect = 'mysql'

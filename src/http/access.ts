@@ -7,6 +7,7 @@ import { Forbidden, MethodNotAllowed, NotFound, type RegistryError, Unauthentica
 import type { Services } from '../services.ts'
 import type { Target } from './decorate.ts'
 import { checkOrganization, isOfOrganization, type OrganizationAccess } from './organization-access.ts'
+import { hide, isHidden } from './package-visibility.ts'
 import { findOwnRepository } from './repository-access.ts'
 
 /**
@@ -80,9 +81,13 @@ async function check(services: Services, request: FastifyRequest, right: Access,
     request.repository = await findOwnRepository(services, doer, named)
     return
   }
+  if (right === 'admin' && doer.scopes?.publicOnly === true) {
+    throw new Forbidden('this token is for what is public only', 'public-only')
+  }
   if (right === 'signed-in' || user.isAdmin) return
   const params = request.params as { username?: string; org?: string }
-  if (right === 'self' && params.username?.toLowerCase() === user.lowerName) return
+  // By id: what is known here of the caller's name may be older than what is known of who has it.
+  if (right === 'self' && (await services.accounts.find(params.username ?? ''))?.id === user.id) return
   if (right === 'owner') {
     const org = await services.accounts.find(params.org ?? '')
     if (org?.kind !== 'organization' || !(await services.permissions.canSee(doer, org)))
@@ -101,16 +106,31 @@ async function checkPackages(
   if (target === null) throw new NotFound('route')
   const { registryAction, showsAllowedOnly } = request.routeOptions.config
   const action = registryAction?.(request) ?? ACTION[right]
-  const refusal = await findRefusal(services, doer, target, right, { action, showsAllowedOnly })
+  const refusal = await findOwnerRefusal(services, doer, target, right, { action, showsAllowedOnly })
   if (refusal !== null) throw refusal
+  if (!(await isHidden(services, doer, target))) return
+  // The handler knows what it answers for a package that does not exist.
+  if (right === 'read') request.target = hide(target)
+  else throw refuseHidden()
 }
 
 /**
  * Why the doer may not do this to a package, or to all of a type, or of an owner (type empty), as the error to answer
- * with; null: he may. The guard asks it for the package that the path names; handlers ask it for any other that the
- * request names.
+ * with; null: he may. For packages that a request names beside the one that its path names.
  */
 export async function findRefusal(
+  services: Services,
+  doer: Doer,
+  target: Target,
+  right: 'read' | 'write' | 'remove',
+): Promise<RegistryError | null> {
+  const refusal = await findOwnerRefusal(services, doer, target, right)
+  if (refusal !== null || !(await isHidden(services, doer, target))) return refusal
+  return right === 'read' ? new NotFound('package', target.name!) : refuseHidden()
+}
+
+/** The same without a look at the package itself: what it says tells nobody whether there is one of that name. */
+export async function findOwnerRefusal(
   { permissions }: Services,
   doer: Doer,
   target: Target,
@@ -147,6 +167,11 @@ export async function findRefusal(
   return new Forbidden(`you have no ${right} access to the packages of ${owner.name}`, 'access', { hidesOwner })
 }
 
+/** Who may write a package reads it too, but for a token that is for public ones. */
+function refuseHidden(): Forbidden {
+  return new Forbidden('this token is for what is public only', 'public-only')
+}
+
 function isWithinRestriction({ restriction }: Doer, { owner, type, name }: Target, showsAllowedOnly: boolean): boolean {
   if (restriction === null) return true
   if (name !== null) return restriction.allows(owner.lowerName, type, name)
@@ -154,10 +179,13 @@ function isWithinRestriction({ restriction }: Doer, { owner, type, name }: Targe
   return restriction.allowsAll(owner.lowerName, type)
 }
 
-/** Accounts, organizations and the rest are not for tokens that are restricted to packages; a type's own routes are. */
-function checkRestriction({ doer: { restriction }, target, routeOptions }: FastifyRequest): void {
+/**
+ * Accounts, organizations and the rest are not for tokens that are restricted to packages; a type's own routes are, but
+ * for jobs: these are nobody's accounts.
+ */
+function checkRestriction({ doer: { restriction, isJob }, target, routeOptions }: FastifyRequest): void {
   if (restriction === null || routeOptions.config.forRestrictedTokens === true) return
-  if (target !== null && restriction.allowsSome(target.owner.lowerName, target.type || null)) return
+  if (!isJob && target !== null && restriction.allowsSome(target.owner.lowerName, target.type || null)) return
   throw new Forbidden('this token is restricted to packages', 'token')
 }
 

@@ -17,11 +17,13 @@ const SHOWN = new Set([
     'expires_at',
   ],
   ...['restrictions', 'active', 'admin', 'prohibit_login', 'restricted', 'must_change_password', 'mode', 'type'],
+  ...['issuer', 'claims', 'packages', 'lifetime', 'provider', 'subject'],
   ...['events', 'enabled', 'private', 'upstreams', 'patterns', 'keep_count', 'keep_pattern', 'remove_days'],
   ...['remove_pattern', 'match_full_name', 'type_sizes', 'total_count', 'total_size'],
+  ...['action', 'upstream', 'versions', 'min_age', 'not_after', 'untrusted_only', 'reason'],
 ])
 /** Parts of the path that tell more of the target; never a token's secret, which npm puts there. */
-const PARAMETERS = ['username', 'repository', 'hook', 'delivery', 'key'] as const
+const PARAMETERS = ['username', 'repository', 'hook', 'publisher', 'identity', 'delivery', 'policy', 'key'] as const
 const LONGEST_VALUE = 2_000
 const LONGEST_ANSWER = 65_536
 const FIELD = /^[a-z][a-z0-9_]{0,39}$/i

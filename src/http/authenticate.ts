@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { anonymous } from '../auth/authenticator.ts'
 
@@ -12,11 +13,23 @@ declare module 'fastify' {
 
 /** Fills `request.doer` from the Authorization header; unusable credentials are refused even where none are needed. */
 export const authenticate = fp(async (app) => {
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     const { ignoresCredentials, acceptsRegistryTokens = false } = request.routeOptions.config
     const { headers, ip: address } = request
+    const code = readOneTimeCode(request)
     request.doer = ignoresCredentials
       ? anonymous
-      : await app.services.authenticator.authenticate(headers.authorization, { address, acceptsRegistryTokens })
+      : await app.services.authenticator
+          .authenticate(headers.authorization, { address, code, acceptsRegistryTokens })
+          .catch(async (error: unknown) => {
+            await app.countRefused(request, reply)
+            throw error
+          })
   })
 })
+
+/** What the request sends beside a password, as Gitea's clients (rest-api.md §1) or npm do; null: nothing. */
+export function readOneTimeCode({ headers }: FastifyRequest): string | null {
+  const code = headers['x-gitea-otp'] || headers['npm-otp'] || ''
+  return code === '' ? null : String(code)
+}

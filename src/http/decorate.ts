@@ -7,10 +7,13 @@ import type { RepositoryTarget } from './repository-access.ts'
 
 /** What a package route is about, parsed once; the guard and the handler read the same object (security.md S32). */
 export interface Target {
+  /** Of a package that is hidden from the caller: somebody of this name who has no packages. */
   readonly owner: Owner
   readonly type: string
   /** The package's name in its normal form; null on routes that name none. */
   readonly name: string | null
+  /** The owner of a package that is hidden from the caller; absent: it is not. */
+  readonly hiddenOwner?: Owner
 }
 
 declare module 'fastify' {

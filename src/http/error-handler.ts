@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import {
+  Blocked,
   Forbidden,
   InsufficientStorage,
   Invalid,
@@ -54,6 +55,7 @@ export function createErrorHandler(render: RenderError) {
       if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
       if (error.detail !== undefined) reply.header('cache-status', `Entrepot; fwd=uri-miss; detail=${error.detail}`)
     }
+    if (error instanceof Blocked && error.subject === 'policy') reply.header('cache-status', 'Entrepot; detail=POLICY')
     // Those that are set anew too: the order of the headers would tell how far the request had come.
     for (const name of ['etag', 'last-modified', ...Object.keys(answer.headers ?? {})]) reply.removeHeader(name)
     return reply

@@ -64,7 +64,7 @@ async function checkMember(
   const org = await accounts.find(name)
   if (org?.kind !== 'organization') throw new NotFound('organization', name)
   await requireVisible(permissions, doer, org, new NotFound('organization', name))
-  const isOwn = right === 'member' || username?.toLowerCase() === doer.user!.lowerName
+  const isOwn = right === 'member' || (await accounts.find(username ?? ''))?.id === doer.user!.id
   if (isOwn ? await permissions.isOrgMember(doer, org) : await permissions.isOrgOwner(doer, org)) return
   throw refusal()
 }

@@ -1,6 +1,7 @@
 import rateLimit from '@fastify/rate-limit'
-import type { FastifyRequest, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestAsyncHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Doer } from '../auth/doer.ts'
 import { networkOf } from '../auth/network.ts'
 import type { Tallies } from '../cache/tallies.ts'
 import type { Config } from '../config/config.ts'
@@ -8,7 +9,7 @@ import { TooManyRequests } from '../errors.ts'
 
 /** What is counted together; each has its setting in `rateLimits`. */
 export type Limit = keyof Config['rateLimits'] &
-  ('containerTokens' | 'npmLogins' | `${'api' | 'package'}${'Reads' | 'Writes'}`)
+  ('containerTokens' | 'npmLogins' | 'tokenExchanges' | `${'api' | 'package'}${'Reads' | 'Writes'}`)
 
 const LIMITS: readonly Limit[] = [
   'packageReads',
@@ -17,12 +18,20 @@ const LIMITS: readonly Limit[] = [
   'apiWrites',
   'containerTokens',
   'npmLogins',
+  'tokenExchanges',
 ]
 /** ms. */
 const WINDOW = 60_000
 const API = '/api/v1/'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Counts a request that is to be refused before it comes to the guards of its route, for wrong credentials or an
+     * unknown owner; throws TooManyRequests when there were too many.
+     */
+    countRefused(request: FastifyRequest, reply: FastifyReply): Promise<void>
+  }
   interface FastifyContextConfig {
     /** What the route's requests count as, where its URL, method and right do not say it; null: nothing. */
     limit?: Limit | null
@@ -46,10 +55,15 @@ export const rateLimits = fp(async (app) => {
   for (const limit of LIMITS) {
     const max = config.rateLimits[limit]
     if (max === -1) continue
-    const keyGenerator = (request: FastifyRequest) => `${limit}:${identityOf(request)}`
+    const keyGenerator = (request: FastifyRequest) => `rate/${limit}/${identityOf(request)}`
     const onExceeded = () => metrics.throttled.inc({ limit })
     hooks.set(limit, app.rateLimit({ max, timeWindow: WINDOW, keyGenerator, onExceeded }) as onRequestAsyncHookHandler)
   }
+  app.decorate('countRefused', async (request, reply) => {
+    const { config, url, method } = request.routeOptions
+    const limit = url === undefined ? null : limitOf({ config, url, method })
+    if (limit !== null) await hooks.get(limit)?.call(app, request, reply)
+  })
   app.addHook('onRoute', (route) => {
     const limit = limitOf(route)
     const hook = limit === null ? undefined : hooks.get(limit)
@@ -57,7 +71,7 @@ export const rateLimits = fp(async (app) => {
   })
 })
 
-function limitOf({ config, url, method }: RouteOptions): Limit | null {
+function limitOf({ config, url, method }: Pick<RouteOptions, 'config' | 'url' | 'method'>): Limit | null {
   if (config?.limit !== undefined) return config.limit
   const isSafe = [method].flat().every((name) => name === 'GET' || name === 'HEAD')
   if (url.startsWith(API)) return isSafe ? 'apiReads' : 'apiWrites'
@@ -65,8 +79,10 @@ function limitOf({ config, url, method }: RouteOptions): Limit | null {
   return isSafe || config?.access === 'read' ? 'packageReads' : 'packageWrites'
 }
 
-function identityOf({ doer, ip }: FastifyRequest): string {
-  return doer.user === null ? `address:${networkOf(ip)}` : `user:${doer.user.id}`
+/** Before anybody has looked at the credentials, and where these were wrong, it is the address. */
+function identityOf({ doer, ip }: Omit<FastifyRequest, 'doer'> & { doer: Doer | null }): string {
+  const user = doer?.user ?? null
+  return user === null ? `address:${networkOf(ip)}` : `user:${user.id}`
 }
 
 /** The plugin's form of a store. */
@@ -74,7 +90,7 @@ function storeOver(tallies: Tallies, now: () => number) {
   type Done = (error: Error | null, result?: { current: number; ttl: number }) => void
   return class Store {
     incr(key: string, done: Done, window: number): void {
-      tallies.add(`rate:${key}`, window).then(
+      tallies.add(key, window).then(
         ({ count, since }) => done(null, { current: count, ttl: Math.max(0, since + window - now()) }),
         (error: Error) => done(error),
       )

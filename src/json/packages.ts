@@ -17,6 +17,9 @@ export const PackageSchema = Type.Object(
     type: Type.String(),
     name: Type.String(),
     version: Type.String(),
+    visibility: Type.Enum(['public', 'limited', 'private'], {
+      description: 'Who may read the package: as the owner is, or private by itself.',
+    }),
     html_url: Type.String(),
     created_at: Type.String(),
     origin: Type.Enum(['hosted', 'cached']),
@@ -69,6 +72,7 @@ export function toPackageJson(
     type: row.type,
     name: row.name,
     version: version.version,
+    visibility: row.isPrivate ? 'private' : owner.visibility,
     html_url: `${config.baseUrl}/${path.map(encodeURIComponent).join('/')}`,
     created_at: formatTime(version.createdAt),
     origin: isCached ? 'cached' : 'hosted',

@@ -26,6 +26,8 @@ export class AccessToken extends Model<InferAttributes<AccessToken>, InferCreati
   declare limits: CreationOptional<string | null>
   /** The token with which it was made; null: none. */
   declare parentId: CreationOptional<number | null>
+  /** Ids of the trusted publishers that made it, joined with commas; null: a user did. */
+  declare publisherIds: CreationOptional<string | null>
 }
 
 /** Binds AccessToken to one database; a class of its own, so that several databases live in one process. */
@@ -43,6 +45,7 @@ export function defineAccessToken(sequelize: Sequelize): ModelStatic<AccessToken
       expiresAt: { type: DataTypes.BIGINT, allowNull: true },
       limits: { type: DataTypes.TEXT, allowNull: true },
       parentId: { type: DataTypes.BIGINT, allowNull: true },
+      publisherIds: { type: DataTypes.TEXT, allowNull: true },
     },
     { sequelize, tableName: 'access_token', modelName: 'AccessToken' },
   )

@@ -19,6 +19,8 @@ export class Package extends Model<InferAttributes<Package>, InferCreationAttrib
   declare lowerName: string
   declare semverCompatible: CreationOptional<boolean>
   declare isInternal: CreationOptional<boolean>
+  /** Whatever the owner is. */
+  declare isPrivate: CreationOptional<boolean>
 }
 
 /** Binds Package to one database; a class of its own, so that several databases live in one process. */
@@ -33,6 +35,7 @@ export function definePackage(sequelize: Sequelize): ModelStatic<Package> {
       lowerName: { type: DataTypes.STRING, allowNull: false },
       semverCompatible: { type: DataTypes.BOOLEAN, allowNull: false, defaultValue: false },
       isInternal: { type: DataTypes.BOOLEAN, allowNull: false, defaultValue: false },
+      isPrivate: { type: DataTypes.BOOLEAN, allowNull: false, defaultValue: false },
     },
     { sequelize, tableName: 'package', modelName: 'Package' },
   )

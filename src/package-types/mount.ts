@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
-import { NotFound } from '../errors.ts'
+import { Forbidden, NotFound } from '../errors.ts'
 import { createErrorHandler } from '../http/error-handler.ts'
 import { useRawBody } from '../http/raw-body.ts'
 import { redirectToRenamed } from '../http/renamed-accounts.ts'
@@ -14,12 +14,17 @@ export async function mount(app: FastifyInstance, type: PackageType): Promise<vo
       throw new NotFound('route')
     })
     scope.addHook('onRequest', async (request, reply) => {
+      // The one thing that such an account is for is done elsewhere, with any credentials (rest-api.md §1).
+      if (request.doer.user?.mustChangePassword === true) {
+        throw new Forbidden('you must change your password first', 'user')
+      }
       const target = type.parseTarget(request)
       if (target === null) return
       const { accounts, upstream } = scope.services
       const owner = (await accounts.find(target.owner)) ?? upstream.ownerCalled(target.owner)
       if (owner === null) {
         if (await redirectToRenamed(request, reply)) return reply
+        await scope.countRefused(request, reply)
         throw new NotFound('owner', target.owner)
       }
       request.target = { owner, type: type.name, name: target.name }
@@ -27,4 +32,5 @@ export async function mount(app: FastifyInstance, type: PackageType): Promise<vo
     await scope.register(type.routes)
   }
   for (const prefix of type.prefixes) await app.register(scoped, { prefix })
+  if (type.originRoutes !== undefined) await app.register(type.originRoutes)
 }

@@ -12,6 +12,8 @@ export interface PackageType extends PackageRules {
   /** Where its routes live; the routes run in a scope of their own, once per prefix. */
   readonly prefixes: readonly string[]
   readonly routes: FastifyPluginAsyncTypebox
+  /** Routes that its clients look for at the origin, whatever the address of their registry. */
+  readonly originRoutes?: FastifyPluginAsyncTypebox
   /** What people give their clients to use the packages of an owner. */
   readonly clientAddress: (baseUrl: string, owner: string) => string
   readonly renderError: RenderError

@@ -28,6 +28,7 @@ import { PackageLookup } from './package-lookup.ts'
 import { PackageRemoval } from './package-removal.ts'
 import type { RulesByType } from './package-rules.ts'
 import { PackageService } from './package-service.ts'
+import { PrivatePackages } from './private-packages.ts'
 import { Quota } from './quota.ts'
 import { OwnerLimits, type QuotaLimits } from './quota-limits.ts'
 import { receiveUpload, type UploadTarget } from './receive-upload.ts'
@@ -70,6 +71,7 @@ export class Packages {
   readonly cleanup: Cleanup
   readonly cleanupRules: CleanupRules
   readonly repositories: Repositories
+  readonly privatePackages: PrivatePackages
   readonly #blobRows: BlobRows
   readonly #service: PackageService
   readonly #cachedFiles: CachedFiles
@@ -89,6 +91,7 @@ export class Packages {
     this.cleanupRules = new CleanupRules({ db, models, clock, cleanup: this.cleanup, onError })
     const { lookup, events, uploads } = this
     this.repositories = new Repositories({ db, models, clock, lookup })
+    this.privatePackages = new PrivatePackages({ db, models, notices, lookup, events })
     this.#garbage = { db, models, clock, blobs, lookup, events, uploads, onError }
     this.#blobRows = new BlobRows(db, blobs, clock, onError)
     this.#service = new PackageService({
@@ -96,6 +99,7 @@ export class Packages {
       rows: new UploadRows(db, models, clock),
       quota: this.quota,
       lookup: this.lookup,
+      privatePackages: this.privatePackages,
       events: this.events,
     })
     this.#cachedFiles = new CachedFiles({

@@ -27,6 +27,8 @@ export interface PackageCreationInfo extends PackageInfo {
   metadata: unknown
   /** The version is one for the server's own use: not found by look-ups, not counted, announced or bound. */
   isInternal?: boolean
+  /** The package is private, if it is new. */
+  isPrivate?: boolean
   /** Written only when the package is new. */
   packageProperties?: readonly Property[]
   /** Written only when the version is new. */
@@ -70,6 +72,8 @@ export interface PackageRow {
   readonly lowerName: string
   readonly semverCompatible: boolean
   readonly isInternal: boolean
+  /** Not for everybody who may read the owner's packages. */
+  readonly isPrivate: boolean
 }
 
 /** A row of `package_version`; times in ms. */

@@ -10,6 +10,8 @@ export interface SearchQuery {
   readonly q?: string
   /** Only packages that any of these means; null: all. */
   readonly rules?: readonly NameRule[] | null
+  /** Those of private packages too. */
+  readonly showsPrivate?: boolean
   /** The id of one package. */
   readonly packageId?: number
   /** Only the latest version of each package. */
@@ -32,14 +34,24 @@ const MAX_NAME = 255
 
 /** Finds non-internal versions, in the order of creation, newest first, then of ids (rest-api.md §3). */
 export async function searchVersions(sequelize: Sequelize, query: SearchQuery): Promise<SearchResult> {
-  const { ownerId, type = '', q = '', rules = null, packageId, latestOnly = false, page, limit } = query
+  const {
+    ownerId,
+    type = '',
+    q = '',
+    rules = null,
+    showsPrivate = false,
+    packageId,
+    latestOnly = false,
+    page,
+    limit,
+  } = query
   const offset = (page - 1) * limit
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(limit) || limit < 0) {
     throw new Error(`page ${page} of ${limit} cannot be listed`)
   }
   // No name is longer, and SQLite refuses patterns of more than 50,000 bytes.
   if (q.length > MAX_NAME) return { total: 0, versionIds: [] }
-  const conditions = ['p.is_internal = 0', 'v.is_internal = 0']
+  const conditions = ['p.is_internal = 0', 'v.is_internal = 0', ...(showsPrivate ? [] : ['p.is_private = 0'])]
   const bind: unknown[] = []
   const add = (condition: (place: string) => string, value: unknown) => {
     bind.push(value)

@@ -16,6 +16,7 @@ import type {
   PackageInfo,
 } from './package-info.ts'
 import type { PackageLookup } from './package-lookup.ts'
+import type { PrivatePackages } from './private-packages.ts'
 import type { Quota } from './quota.ts'
 import { type PropertyValues, propertiesOf, type Upload, type UploadRows, type UploadState } from './upload-rows.ts'
 
@@ -39,6 +40,7 @@ export class PackageService {
   readonly #rows: UploadRows
   readonly #quota: Quota
   readonly #lookup: PackageLookup
+  readonly #privatePackages: PrivatePackages
   readonly #events: PackageEvents
 
   constructor(parts: {
@@ -46,12 +48,14 @@ export class PackageService {
     rows: UploadRows
     quota: Quota
     lookup: PackageLookup
+    privatePackages: PrivatePackages
     events: PackageEvents
   }) {
     this.#blobRows = parts.blobRows
     this.#rows = parts.rows
     this.#quota = parts.quota
     this.#lookup = parts.lookup
+    this.#privatePackages = parts.privatePackages
     this.#events = parts.events
   }
 
@@ -208,7 +212,9 @@ export class PackageService {
   }
 
   #announce({ info }: Upload, { record, versionIsNew, removedFileId }: Filed): void {
-    const { ownerId, type, name, lowerName } = record.package
+    const { ownerId, type, name, lowerName, isPrivate } = record.package
+    // It may be new.
+    if (isPrivate) this.#privatePackages.changed(ownerId)
     this.#lookup.forget(record.package)
     if (removedFileId !== null) this.#events.emit({ action: 'file-removed', fileId: removedFileId })
     this.#events.emit({ action: 'changed', ownerId, type, lowerName })

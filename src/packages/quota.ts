@@ -1,7 +1,7 @@
 import { QueryTypes, type Transaction } from 'sequelize'
 import type { Owner } from '../auth/owner.ts'
 import type { Database } from '../db/connect.ts'
-import { QuotaExceeded, Unprocessable } from '../errors.ts'
+import { NotFound, QuotaExceeded, Unprocessable } from '../errors.ts'
 import type { RulesByType } from './package-rules.ts'
 import type { OwnerLimits } from './quota-limits.ts'
 import { largestVersions, type UsedVersion, usageOf } from './usage.ts'
@@ -80,16 +80,22 @@ export class Quota {
     if (count >= MAX_UPLOADS) throw new QuotaExceeded(`there are ${MAX_UPLOADS} unfinished uploads: end or cancel some`)
   }
 
-  /** Makes other uploads of this owner wait for the end of the transaction, when a total has to be kept. */
+  /**
+   * Makes the deletion of this owner wait for the end of the transaction and, when a total has to be kept, his other
+   * uploads too. NotFound when he is gone.
+   */
   async lock(creator: Owner | null, owner: Owner, transaction: Transaction): Promise<void> {
-    if (isExempt(creator, owner) || this.#db.dialect === 'sqlite') return
+    const sql = `SELECT id FROM user WHERE id = $1${await this.#lockFor(creator, owner, transaction)}`
+    const rows = await this.#db.sequelize.query(sql, { type: QueryTypes.SELECT, bind: [owner.id], transaction })
+    if (rows.length === 0) throw new NotFound('owner', owner.name)
+  }
+
+  async #lockFor(creator: Owner | null, owner: Owner, transaction: Transaction): Promise<string> {
+    if (this.#db.dialect === 'sqlite') return ''
+    const shared = ' LOCK IN SHARE MODE'
+    if (isExempt(creator, owner)) return shared
     const { limitTotalOwnerCount, limitTotalOwnerSize } = await this.limits.of(owner.id, transaction)
-    if (limitTotalOwnerCount < 0 && limitTotalOwnerSize < 0) return
-    await this.#db.sequelize.query('SELECT id FROM user WHERE id = $1 FOR UPDATE', {
-      type: QueryTypes.SELECT,
-      bind: [owner.id],
-      transaction,
-    })
+    return limitTotalOwnerCount < 0 && limitTotalOwnerSize < 0 ? shared : ' FOR UPDATE'
   }
 
   /** Whether the owner may have one version more. */

@@ -95,6 +95,7 @@ export class Repositories {
       await this.#lock(id, transaction)
       const linked = await models.package.findAll({ where: { repoId: id }, raw: true, transaction })
       await models.package.update({ repoId: 0 }, { where: { repoId: id }, transaction })
+      await models.teamRepository.destroy({ where: { repoId: id }, transaction })
       await models.repository.destroy({ where: { id }, transaction })
       return linked
     })

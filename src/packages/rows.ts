@@ -88,6 +88,7 @@ export const packageTable = new RowTable<PackageRow>('package', 'p', {
   lowerName: 'text',
   semverCompatible: 'flag',
   isInternal: 'flag',
+  isPrivate: 'flag',
 })
 
 /** `package_version AS v`. */

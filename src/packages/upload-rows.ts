@@ -47,6 +47,7 @@ export function newPackage({ info, keys }: Upload): Omit<PackageRow, 'id'> {
     lowerName: keys.lowerName,
     semverCompatible: info.semverCompatible ?? false,
     isInternal: false,
+    isPrivate: info.isPrivate ?? false,
   }
 }
 

@@ -61,13 +61,18 @@ export class UploadSessions {
     this.#parts = parts
   }
 
-  /** An empty session. */
+  /** An empty session. NotFound when the owner is gone. */
   async open({ userId, ownerId, name }: UploadBinding): Promise<UploadSession> {
     const { db, models, clock } = this.#parts
     const id = randomUUID()
     const now = clock.now()
     const row = { id, userId, ownerId, name, size: 0, parts: '[]', createdAt: now, updatedAt: now }
-    await db.inTransaction((transaction) => models.packageBlobUpload.create(row, { transaction }))
+    await db.inTransaction(async (transaction) => {
+      // Who deletes the owner comes before or after.
+      const owner = await models.user.findByPk(ownerId, { lock: transaction.LOCK.SHARE, transaction })
+      if (owner === null) throw new NotFound('owner')
+      await models.packageBlobUpload.create(row, { transaction })
+    })
     return { id, userId, ownerId, name, size: 0, parts: [] }
   }
 

@@ -45,6 +45,7 @@ export class SpoolEntry {
   #digests: Digests | null = null
   #discarded = false
   #holders = 0
+  #kept = 0
 
   constructor(path: string, { limit = Number.POSITIVE_INFINITY, limitMessage }: SpoolLimit = {}) {
     this.#path = path
@@ -70,6 +71,30 @@ export class SpoolEntry {
       throw new Error(`${path} has not the size that it had`)
     }
     return entry
+  }
+
+  /**
+   * An entry over the beginning of a file, which `keep` has left: call `readBack` before anything is appended. Rejects as
+   * `fs.open` does.
+   */
+  static async reopen(path: string, limit: SpoolLimit): Promise<SpoolEntry> {
+    const file = await Descriptor.open(path, 'r+')
+    const entry = new SpoolEntry(path, limit)
+    entry.#file = file
+    entry.#location = path
+    entry.#kept = await file.size()
+    entry.#digesting = new DigestJob(path)
+    return entry
+  }
+
+  /** Where its bytes are, or will be once they are on disk. */
+  get path(): string {
+    return this.#path
+  }
+
+  /** Bytes that `reopen` found. */
+  get kept(): number {
+    return this.#kept
   }
 
   /** Bytes appended so far; all of them can be read. */
@@ -107,6 +132,19 @@ export class SpoolEntry {
     if (this.#flushing !== null) return this.#flushing.then(() => this.#throwIfFailed())
     void this.#flush()
     return undefined
+  }
+
+  /** Hashes what `reopen` found; `written` grows meanwhile. Rejects when the file cannot be read. */
+  async readBack(): Promise<void> {
+    const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(GATHER, this.#kept)))
+    while (this.#written < this.#kept && !this.#discarded) {
+      const bytes = await this.#file!.read(buffer, Math.min(buffer.length, this.#kept - this.#written), this.#written)
+      if (bytes === 0) throw new Error('the spool file is shorter than it was')
+      this.#sha256.update(buffer.subarray(0, bytes))
+      this.#flushed += bytes
+      this.#written += bytes
+      this.#digesting?.advance(this.#flushed)
+    }
   }
 
   /**
@@ -209,6 +247,26 @@ export class SpoolEntry {
     await unlink(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })
+  }
+
+  /**
+   * Ends it like `discard`, but leaves the file to `reopen`, with every byte that came. False: there is no file, or
+   * nothing could be written to it.
+   */
+  async keep(): Promise<boolean> {
+    if (this.#discarded || this.#moved || this.#adopted || this.#location === null) return false
+    await this.#flushing
+    if (this.#failure === null && this.#written >= this.#kept) await this.#flush(0)
+    this.#discarded = true
+    this.#digesting?.cancel()
+    this.#letFileGo()
+    if (this.#failure === null) {
+      this.#location = null
+      return true
+    }
+    this.#discarded = false
+    await this.discard()
+    return false
   }
 
   /** Writes until no more than `leave` bytes wait in memory; never rejects, see `#failure`. */

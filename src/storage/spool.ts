@@ -1,10 +1,11 @@
-import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { Invalid } from '../errors.ts'
+import { fileOf, nameFile, Partials } from './partials.ts'
 import { SpoolEntry, type SpoolLimit } from './spool-entry.ts'
+import { SpoolSpace } from './spool-space.ts'
 
 export { SpoolEntry, type SpoolLimit } from './spool-entry.ts'
 
@@ -14,26 +15,32 @@ const IDLE_MS = 60_000
 const ABANDONED_MS = 86_400_000
 const HOST = encodeURIComponent(hostname())
 
-/** The place every byte passes on its way in: local files that live as long as their entry, at most as this process. */
+/**
+ * The place every byte passes on its way in: local files that live as long as their entry, and beginnings of files that
+ * outlive this process for an hour.
+ */
 export class Spool {
+  readonly partials: Partials
+  readonly space: SpoolSpace
   readonly #directory: string
 
   constructor(directory: string) {
     this.#directory = directory
+    this.partials = new Partials(() => this.#newPath())
+    this.space = new SpoolSpace(directory, () => this.partials.clear())
   }
 
-  /** Makes the folder and deletes what processes that are gone have left in it. */
+  /** Makes the folder; of what processes that are gone have left in it, beginnings of files are kept. */
   async open(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 })
-    for (const name of await readdir(this.#directory)) {
-      if (!(await belongsToAnother(this.#directory, name)))
-        await rm(join(this.#directory, name), { recursive: true, force: true })
+    for (const name of new Set((await readdir(this.#directory)).map(fileOf))) {
+      if (!(await belongsToAnother(this.#directory, name))) await this.partials.adopt(this.#directory, name)
     }
   }
 
   /** An empty entry, for a caller that gets its bytes in its own way. The disk is not touched yet. */
   create(limit: SpoolLimit = {}): SpoolEntry {
-    return new SpoolEntry(join(this.#directory, `${HOST}.${process.pid}-${randomUUID()}`), limit)
+    return new SpoolEntry(this.#newPath(), limit)
   }
 
   /**
@@ -73,6 +80,10 @@ export class Spool {
       await entry.discard()
       throw error
     }
+  }
+
+  #newPath(): string {
+    return nameFile(this.#directory, `${HOST}.${process.pid}`)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import type { ArtifactRequest } from './artifact-request.ts'
 import { NegativeEntries } from './negative-entries.ts'
@@ -12,8 +13,8 @@ export class Absences {
   readonly #entries: NegativeEntries
   readonly #epochs = new Map<number, number>()
 
-  constructor(clock: Clock) {
-    this.#entries = new NegativeEntries(clock)
+  constructor(clock: Clock, notices: Notices) {
+    this.#entries = new NegativeEntries(clock, { notices, topic: 'artifacts-absent' })
   }
 
   /** Whether the upstream need not be asked. */

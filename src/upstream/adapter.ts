@@ -1,4 +1,6 @@
 import type { TSchema } from 'typebox'
+import type { Listing } from '../policies/listing.ts'
+import type { VersionMatcher } from '../policies/rule.ts'
 import type { Digest } from '../storage/digest.ts'
 import type { SlotUse } from './slots.ts'
 
@@ -20,6 +22,8 @@ export interface DocumentRequest<Accepted> {
   parse(body: Buffer): Accepted
   /** Whether `candidate` is an earlier state than `held`: a lagging edge of a CDN. */
   isOlder?(candidate: Accepted, held: Accepted): boolean
+  /** Present: what the document says there is; what is new in it is noted before it is served (pull-through.md §8.2). */
+  listing?(accepted: Accepted): Listing
 }
 
 /** Times of one kind of document, ms; `fresh` in an upstream's file wins over the one here (pull-through.md §3.1). */
@@ -87,6 +91,11 @@ export interface UpstreamAdapter {
    * glob. Throws Invalid for what is no pattern.
    */
   compilePattern?(pattern: string): (name: string) => boolean
+  /**
+   * Which versions a rule means: a range, one version, a tag or a digest, as the type writes them. Throws Invalid for
+   * what is none. Absent: rules of this type are about whole names.
+   */
+  readonly compileVersions?: (text: string) => VersionMatcher
   /**
    * The scope that a token for this URL needs (`repository:library/alpine:pull`); null: none known. Present: upstreams
    * of this type hand out tokens (container.md §10).

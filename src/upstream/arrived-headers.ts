@@ -13,9 +13,12 @@ export interface ArrivedHeaders {
   readonly url: URL
 }
 
-/** Reads what an upstream's headers say of an artifact. */
+/** Reads what an upstream's headers say of an artifact; of a 206, of the whole that it is a part of. */
 export function describe(response: UpstreamResponse): ArrivedHeaders {
-  const length = response.headers['content-length']
+  const length =
+    response.status === 206
+      ? /\/(\d+)$/.exec(response.headers['content-range'] ?? '')?.[1]
+      : response.headers['content-length']
   const lastModified = Date.parse(response.headers['last-modified'] ?? '')
   return {
     size: length !== undefined && /^\d+$/.test(length) ? Number(length) : null,

@@ -11,6 +11,7 @@ export interface HeldArtifact {
   /** Bytes. */
   readonly size: number
   readonly versionId: number
+  readonly fileId: number
   /** The upstream's, or when it was fetched; ms. */
   readonly lastModified: number
 }
@@ -33,7 +34,7 @@ export class ArtifactStore {
   /** What is held under a key; null once its package file is removed. */
   async find(upstreamId: number, key: string): Promise<HeldArtifact | null> {
     const [row] = await this.#db.sequelize.query<HeldRow>(
-      `SELECT b.hash_md5 AS md5, b.hash_sha1 AS sha1, b.hash_sha256 AS sha256, b.hash_sha512 AS sha512, b.size, f.version_id AS versionId, f.created_at AS lastModified, p.value AS property
+      `SELECT b.hash_md5 AS md5, b.hash_sha1 AS sha1, b.hash_sha256 AS sha256, b.hash_sha512 AS sha512, b.size, f.version_id AS versionId, f.id AS fileId, f.created_at AS lastModified, p.value AS property
          FROM upstream_digest d
          JOIN package_file f ON f.id = d.file_id
          JOIN package_blob b ON b.id = f.blob_id

@@ -1,4 +1,3 @@
-import { Cache } from '../cache/cache.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
@@ -14,25 +13,19 @@ import { ArtifactFiling } from './artifact-filing.ts'
 import type { ArtifactRequest, OpenedArtifact } from './artifact-request.ts'
 import { ArtifactStore, type HeldArtifact } from './artifact-store.ts'
 import { Confirmations } from './confirmations.ts'
-import { Flight } from './flight.ts'
+import type { Coordination } from './coordination.ts'
+import { BroughtElsewhere, Departures } from './departures.ts'
+import { DirectSource } from './direct-source.ts'
+import { Uncacheable } from './flight-plan.ts'
+import { HeldArtifacts } from './held-artifacts.ts'
 import { Inquiries } from './inquiries.ts'
 import { Shunned } from './shunned.ts'
 import type { Upstream } from './upstreams.ts'
 
 export type { ArtifactRequest, OpenedArtifact } from './artifact-request.ts'
 
-/** Failures that say something about the bytes, and not about the upstream. */
-const INTEGRITY = new Set(['BAD_DIGEST', 'REPUBLISHED'])
-/** ms after which a change that another replica made is seen even if its notice was lost. */
-const NOTICE_LOST = 60_000
-
-/** A flight from the moment that somebody wants it. */
-interface Departure {
-  readonly flight: Promise<Flight>
-  readonly within: string | undefined
-  /** See Absences. */
-  readonly epoch: number
-}
+/** Replicas tell each other by it that what is believed of an upstream, by its id, is worth nothing any more. */
+const FORGET = 'artifacts-forget'
 
 /** What Artifacts is built from. */
 export interface ArtifactsParts {
@@ -43,15 +36,15 @@ export interface ArtifactsParts {
   config: Config
   log: Log
   metrics: Metrics
+  coordination: Coordination
 }
 
 /** Immutable files of upstreams: held, in flight, or to be fetched (pull-through.md §4, §5). */
 export class Artifacts {
   readonly #parts: ArtifactsParts
-  readonly #held: Cache<{ held: HeldArtifact | null }>
-  readonly #departures = new Map<string, Departure>()
+  readonly #held: HeldArtifacts
+  readonly #departures: Departures
   readonly #shunned: Shunned
-  readonly #store: ArtifactStore
   readonly #filing: ArtifactFiling
   readonly #confirmations: Confirmations
   readonly #absences: Absences
@@ -59,17 +52,19 @@ export class Artifacts {
 
   constructor(parts: ArtifactsParts) {
     this.#parts = parts
-    this.#shunned = new Shunned(parts.clock)
-    this.#store = new ArtifactStore(parts.db, parts.clock)
-    this.#filing = new ArtifactFiling(this.#store, parts.clock, parts.log)
-    this.#confirmations = new Confirmations(parts.config.mirrors, parts.clock)
-    this.#absences = new Absences(parts.clock)
-    this.#inquiries = new Inquiries(parts.config.mirrors, this.#absences)
-    this.#held = new Cache({ name: 'artifacts', max: 200_000, ttl: NOTICE_LOST }, parts.notices)
-    // Removal is rare and a look-up cheap: forgetting all is simpler than remembering which file is whose.
-    parts.packages.events.on((event) => {
-      if (event.action === 'file-removed') this.#held.clear()
+    const { clock, notices, packages, config } = parts
+    const store = new ArtifactStore(parts.db, clock)
+    this.#shunned = new Shunned(clock)
+    this.#held = new HeldArtifacts(store, { notices, events: packages.events })
+    this.#filing = new ArtifactFiling(store, clock, parts.log)
+    this.#confirmations = new Confirmations(config.mirrors, clock)
+    this.#absences = new Absences(clock, notices)
+    this.#inquiries = new Inquiries(config.mirrors, this.#absences)
+    this.#departures = new Departures({
+      ...{ ...parts, store, held: this.#held, filing: this.#filing },
+      ...{ absences: this.#absences, shunned: this.#shunned },
     })
+    notices.subscribe(FORGET, (id) => this.#forgetBeliefs(Number(id)))
   }
 
   /** How many fetches are running. */
@@ -83,8 +78,7 @@ export class Artifacts {
    */
   async open(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
     requireNotBlocked(upstream)
-    const cacheKey = `${upstream.id}:${request.key}`
-    const held = await this.#findHeld(upstream, request.key)
+    const held = await this.#held.find(upstream.id, request.key)
     if (held !== null) {
       this.#count(upstream, 'hit')
       return this.#openHeld(upstream, request, held)
@@ -92,15 +86,15 @@ export class Artifacts {
     if (upstream.mode === 'offline') {
       throw new NotFound('file', `${request.key} (the mirror is offline and does not hold it)`)
     }
-    if (this.#departures.has(cacheKey)) return this.#openFlight(upstream, request, cacheKey)
+    if (this.#departures.find(upstream.id, request.key) !== undefined) return this.#openFlight(upstream, request)
     if (this.#absences.has(upstream.id, request)) throw new NotFound('file', request.key)
-    return request.method === 'HEAD' ? this.#ask(upstream, request) : this.#openFlight(upstream, request, cacheKey)
+    return request.method === 'HEAD' ? this.#ask(upstream, request) : this.#openFlight(upstream, request)
   }
 
   /** Bytes of an artifact that is held; null when it is not. Throws Blocked when the upstream is switched off. */
   async heldSize(upstream: Upstream, key: string): Promise<number | null> {
     requireNotBlocked(upstream)
-    return (await this.#findHeld(upstream, key))?.size ?? null
+    return (await this.#held.find(upstream.id, key))?.size ?? null
   }
 
   /**
@@ -109,9 +103,9 @@ export class Artifacts {
    */
   async digestOf(upstream: Upstream, key: string, algorithm: Algorithm): Promise<string | null> {
     requireNotBlocked(upstream)
-    const held = await this.#findHeld(upstream, key)
+    const held = await this.#held.find(upstream.id, key)
     if (held !== null) return held.digests[algorithm]
-    const flight = await this.#departures.get(`${upstream.id}:${key}`)?.flight.catch(() => null)
+    const flight = await this.#departures.find(upstream.id, key)?.flight.catch(() => null)
     return (await flight?.digestOf(algorithm)) ?? null
   }
 
@@ -133,24 +127,22 @@ export class Artifacts {
     await this.#filing.forsake(upstreamId)
   }
 
-  /** Asks again what an upstream has, and for what it got wrong. */
+  /** Asks again what an upstream has, and for what it got wrong; so do the other replicas. */
   invalidate(upstreamId: number): void {
+    this.#forgetBeliefs(upstreamId)
+    this.#parts.notices.publish(FORGET, String(upstreamId))
+  }
+
+  /** Waits until nothing is being fetched or stored. */
+  settle(): Promise<void> {
+    return this.#departures.settle()
+  }
+
+  #forgetBeliefs(upstreamId: number): void {
     this.#shunned.clear(upstreamId)
     this.#confirmations.clear(upstreamId)
     this.#absences.clear(upstreamId)
     this.#inquiries.clear(upstreamId)
-  }
-
-  /** Waits until nothing is being fetched or stored. */
-  async settle(): Promise<void> {
-    await Promise.all(
-      [...this.#departures.values()].map(({ flight }) => flight.then(({ settled }) => settled).catch(() => {})),
-    )
-  }
-
-  async #findHeld({ id }: Upstream, key: string): Promise<HeldArtifact | null> {
-    const { held } = await this.#held.get(`${id}:${key}`, async () => ({ held: await this.#store.find(id, key) }))
-    return held
   }
 
   #openHeld(upstream: Upstream, request: ArtifactRequest, held: HeldArtifact): OpenedArtifact {
@@ -160,7 +152,7 @@ export class Artifacts {
         if (request.isLead !== false) this.#parts.packages.downloads.count(held.versionId)
         if (source !== null) return source
         this.#parts.log.error({ sha256: held.digests.sha256, key: request.key }, 'blob lost, fetched again')
-        return (await this.#openFlight(upstream, request, `${upstream.id}:${request.key}`)).source()
+        return (await this.#openFlight(upstream, request)).source()
       },
       size: held.size,
       sha256: held.digests.sha256,
@@ -172,11 +164,12 @@ export class Artifacts {
     }
   }
 
-  async #openFlight(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Promise<OpenedArtifact> {
-    this.#shunned.refuse(cacheKey)
-    const epoch = this.#absences.epoch(upstream.id)
-    const joined = this.#departures.get(cacheKey)
-    const departure = joined ?? this.#start(upstream, request, cacheKey)
+  async #openFlight(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
+    const { id } = upstream
+    this.#shunned.refuse(`${id}:${request.key}`)
+    const epoch = this.#absences.epoch(id)
+    const joined = this.#departures.find(id, request.key)
+    const departure = joined ?? this.#departures.start(upstream, request)
     try {
       const flight = await departure.flight
       const arrived = await flight.opened
@@ -197,14 +190,31 @@ export class Artifacts {
         status: { hit: false, fwd: 'uri-miss', fwdStatus: 200, stored: true, collapsed: joined !== undefined },
       }
     } catch (error) {
+      if (error instanceof Uncacheable) return this.#openDirect(upstream, request, error)
+      if (error instanceof BroughtElsewhere) return this.open(upstream, request)
       const failure = absence(error, request.key)
       const isAnswer = departure.within === request.within && departure.epoch >= epoch
       if (failure instanceof NotFound && !isAnswer) {
-        this.#forget(cacheKey, departure)
-        return this.#openFlight(upstream, request, cacheKey)
+        this.#departures.forget(id, request.key, departure)
+        return this.#openFlight(upstream, request)
       }
       this.#count(upstream, 'error')
       throw failure
+    }
+  }
+
+  /** What is not to be stored comes from the upstream for every client anew. */
+  #openDirect(upstream: Upstream, request: ArtifactRequest, { arrived, digest }: Uncacheable): OpenedArtifact {
+    this.#count(upstream, 'bypass')
+    return {
+      source: async () => new DirectSource({ ...(await this.#departures.plan(upstream, request)), arrived, digest }),
+      size: arrived.size,
+      sha256: null,
+      digests: digest === null ? {} : { [digest.algorithm]: digest.hex },
+      isVerified: digest !== null,
+      lastModified: arrived.lastModified,
+      contentType: arrived.contentType,
+      status: { hit: false, fwd: 'uri-miss', fwdStatus: 200, detail: 'BYPASS' },
     }
   }
 
@@ -225,75 +235,6 @@ export class Artifacts {
       contentType: described?.contentType ?? null,
       status: { hit: false, fwd: 'uri-miss', fwdStatus: 200 },
     }
-  }
-
-  #start(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Departure {
-    const departure = {
-      flight: this.#locateAndFly(upstream, request, cacheKey),
-      within: request.within,
-      epoch: this.#absences.epoch(upstream.id),
-    }
-    this.#departures.set(cacheKey, departure)
-    departure.flight.then(
-      (flight) => void flight.settled.then(() => this.#forget(cacheKey, departure)),
-      () => this.#forget(cacheKey, departure),
-    )
-    return departure
-  }
-
-  #forget(cacheKey: string, departure: Departure): void {
-    if (this.#departures.get(cacheKey) === departure) this.#departures.delete(cacheKey)
-  }
-
-  async #locateAndFly(upstream: Upstream, request: ArtifactRequest, cacheKey: string): Promise<Flight> {
-    const witness = this.#absences.witness(upstream.id, request)
-    const location = await request.locate()
-    const url = new URL(location.url, upstream.settings.url)
-    const { packages, config } = this.#parts
-    const fileIt = this.#filing.begin(upstream, request)
-    const flight = new Flight({
-      client: upstream.client,
-      spool: packages.spool,
-      upstreamName: upstream.settings.name,
-      url,
-      accept: location.accept ?? '*/*',
-      use: location.use ?? 'artifact',
-      publishedDigest: async (headers) => location.digest ?? (await location.publishedDigest?.(headers)) ?? null,
-      headersTimeout: config.mirrors.artifactTimeout,
-      limit: config.mirrors.maxArtifactSize === -1 ? Number.MAX_SAFE_INTEGER : config.mirrors.maxArtifactSize,
-      verify: (sha256) => this.#compareWithFirst(upstream, request.key, sha256),
-      commit: async (entry, arrived) => {
-        this.#parts.metrics.fetchedBytes.inc({ upstream: upstream.settings.name }, entry.size)
-        if (await fileIt(entry, arrived)) this.#held.invalidate(cacheKey)
-      },
-    })
-    flight.opened.then(
-      () => witness(false),
-      (failure: Error) => failure instanceof ArtifactAbsent && witness(true),
-    )
-    void flight.settled.then((failure) => this.#failed(upstream, cacheKey, failure))
-    return flight
-  }
-
-  /** Trust on first use: what was published once must not change (pull-through.md §5.4). */
-  async #compareWithFirst(upstream: Upstream, key: string, sha256: string): Promise<void> {
-    const first = await this.#store.firstDigest(upstream.id, key)
-    if (first === null || first === sha256) return
-    throw new UpstreamUnavailable(
-      `upstream ${upstream.settings.name} published ${key} again with other bytes; an administrator must look at this`,
-      { detail: 'REPUBLISHED' },
-    )
-  }
-
-  #failed(upstream: Upstream, cacheKey: string, error: Error | null): void {
-    if (error !== null && !(error instanceof UpstreamUnavailable)) {
-      this.#parts.log.error({ err: error, upstream: upstream.settings.name, key: cacheKey }, 'artifact not stored')
-    }
-    if (!(error instanceof UpstreamUnavailable) || error.detail === undefined) return
-    this.#parts.log.error({ err: error, upstream: upstream.settings.name, key: cacheKey }, 'artifact refused')
-    if (!INTEGRITY.has(error.detail)) return
-    this.#parts.metrics.integrityFailures.inc({ upstream: upstream.settings.name })
-    this.#shunned.add(cacheKey, error)
   }
 
   #count(upstream: Upstream, result: string): void {

@@ -9,7 +9,7 @@ export interface CacheStatus {
   readonly stored?: boolean
   /** Answered by a fetch that another request had begun. */
   readonly collapsed?: boolean
-  readonly detail?: 'SWR' | 'STALE_SLOW' | 'STALE_ERROR' | 'OFFLINE' | 'GONE'
+  readonly detail?: 'SWR' | 'STALE_SLOW' | 'STALE_ERROR' | 'OFFLINE' | 'GONE' | 'BYPASS'
 }
 
 /** The headers that tell a client, and whoever debugs, where the answer came from (pull-through.md §11). */
@@ -22,10 +22,15 @@ export function cacheHeaders(status: CacheStatus, upstream: string): Record<stri
   if (status.stored === true) parts.push('stored')
   if (status.collapsed === true) parts.push('collapsed')
   if (status.detail !== undefined) parts.push(`detail=${status.detail}`)
-  const isStale = status.detail?.startsWith('STALE') === true
   return {
     'cache-status': parts.join('; '),
-    'x-cache': isStale ? 'STALE' : status.hit ? 'HIT' : 'MISS',
+    'x-cache': summaryOf(status),
     'x-upstream': upstream,
   }
+}
+
+function summaryOf({ hit, detail }: CacheStatus): string {
+  if (detail?.startsWith('STALE') === true) return 'STALE'
+  if (detail === 'BYPASS') return detail
+  return hit ? 'HIT' : 'MISS'
 }

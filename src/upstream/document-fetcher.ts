@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { LegallyUnavailable, NotFound, UpstreamUnavailable } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Sightings } from '../policies/sightings.ts'
 import type { DocumentRequest } from './adapter.ts'
 import { type DocumentAnswer, type DocumentBody, DocumentExchange } from './document-exchange.ts'
 import type { DocumentIdentity, DocumentRecord, DocumentStore } from './document-store.ts'
@@ -25,6 +26,8 @@ export interface Fetched {
   readonly status: number
   /** The upstream denied what is held by another status than 404 or 410: it may have it, and refuse us. */
   readonly isDenied?: true
+  /** Another replica has asked, and stored the record. */
+  readonly isStored?: true
 }
 
 /** What a fetch is about. */
@@ -39,6 +42,7 @@ export interface Wanted<A extends NonNullable<unknown>> {
 /** What DocumentFetcher is built from. */
 export interface FetcherParts {
   store: DocumentStore
+  sightings: Sightings
   parsed: ParsedDocuments
   clock: Clock
   config: Config
@@ -91,14 +95,20 @@ export class DocumentFetcher {
     const bodySha256 = createHash('sha256').update(body.decoded).digest('hex')
     if (held?.bodySha256 === bodySha256) return { ...held, etag, lastModified, verifiedAt: now, goneAt: 0 }
     const accepted = this.#parse(request, identity, bodySha256, body.decoded)
-    if (held !== null && (await this.#isOlder(request, accepted, held))) {
+    const former = held === null ? null : await this.#readHeld(request, held)
+    if (held !== null && former !== null && request.isOlder?.(accepted, former) === true) {
       const { fresh } = timesOf(upstream.settings, request, this.#parts.config.mirrors)
       return { ...held, verifiedAt: now - fresh + LAGGING_EDGE }
+    }
+    const listing = request.listing?.(accepted)
+    if (listing !== undefined) {
+      const before = former === null ? null : { listing: request.listing!(former), verifiedAt: held!.verifiedAt }
+      await this.#parts.sightings.note(identity.upstreamId, listing, before)
     }
     // Level 1: stored once, read seldom; what clients get is compressed anew.
     const compressed = body.compressed ?? (await gzipAsync(body.decoded, { level: 1 }))
     const times = { fetchedAt: now, verifiedAt: now, goneAt: 0 }
-    return { blobSha256: '', etag, lastModified, bodySha256, ...times, body: compressed }
+    return { blobSha256: '', etag, lastModified, bodySha256, seq: 0, ...times, body: compressed }
   }
 
   #parse<A extends NonNullable<unknown>>(
@@ -115,9 +125,10 @@ export class DocumentFetcher {
     }
   }
 
-  async #isOlder<A>(request: DocumentRequest<A>, candidate: A, held: DocumentRecord): Promise<boolean> {
-    if (request.isOlder === undefined) return false
+  /** The document held, where something is to be compared with it; null when the blob store has lost it. */
+  async #readHeld<A>(request: DocumentRequest<A>, held: DocumentRecord): Promise<A | null> {
+    if (request.isOlder === undefined && request.listing === undefined) return null
     const compressed = await this.#parts.store.read(held)
-    return compressed !== null && request.isOlder(candidate, request.parse(await gunzipAsync(compressed)))
+    return compressed === null ? null : request.parse(await gunzipAsync(compressed))
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Op, QueryTypes, type Transaction } from 'sequelize'
+import { literal, Op, QueryTypes, type Transaction } from 'sequelize'
 import type { Database } from '../db/connect.ts'
 import type { Models } from '../models/index.ts'
 import type { Packages } from '../packages/index.ts'
@@ -11,6 +11,8 @@ export interface DocumentRecord {
   readonly lastModified: string
   /** SHA-256 of the decoded body, lower-case hex: the document's version. */
   readonly bodySha256: string
+  /** Grows with each change of the body and with each invalidation; 0: not stored yet. */
+  readonly seq: number
   readonly fetchedAt: number
   readonly verifiedAt: number
   /** When the upstream first denied the document; 0: it has it. */
@@ -45,7 +47,7 @@ export class DocumentStore {
   /** The record of a document, or null. */
   async find(identity: DocumentIdentity): Promise<DocumentRecord | null> {
     const [row] = await this.#db.sequelize.query<Omit<DocumentRecord, 'body'>>(
-      `SELECT b.hash_sha256 AS blobSha256, d.etag, d.last_modified AS lastModified, d.body_sha256 AS bodySha256,
+      `SELECT b.hash_sha256 AS blobSha256, d.etag, d.last_modified AS lastModified, d.body_sha256 AS bodySha256, d.seq,
               d.fetched_at AS fetchedAt, d.verified_at AS verifiedAt, d.gone_at AS goneAt
          FROM upstream_document d JOIN package_blob b ON b.id = d.blob_id
         WHERE d.upstream_id = ? AND d.kind = ? AND d.key_sha256 = ?`,
@@ -54,30 +56,36 @@ export class DocumentStore {
     return row === undefined ? null : { ...row, body: null }
   }
 
-  /** Stores a new body, replacing the one held; returns the record that is now true. */
-  async save(identity: DocumentIdentity, record: DocumentRecord): Promise<DocumentRecord> {
+  /**
+   * Stores a new body in place of the one that was held when it was asked for, of this `seq`; in place of any if that is
+   * null. The record that is now true; null when the document changed meanwhile, or was invalidated: what was asked
+   * before is not known to be newer (the fence of pull-through.md §4.3).
+   */
+  async save(identity: DocumentIdentity, record: DocumentRecord, seq: number | null): Promise<DocumentRecord | null> {
     const entry = this.#packages.spool.create()
     try {
       await entry.append(record.body!)
       await entry.finish()
-      await this.#packages.storeBlob(entry, { durable: false }, ({ blob, transaction }) =>
-        this.#upsert(identity, record, blob.id, transaction),
-      )
-      return { ...record, blobSha256: entry.digests.sha256, body: null }
+      let stored: number | null = null
+      await this.#packages.storeBlob(entry, { durable: false }, async ({ blob, transaction }) => {
+        stored = await this.#upsert(identity, record, { blobId: blob.id, seq }, transaction)
+      })
+      return stored && { ...record, blobSha256: entry.digests.sha256, seq: stored, body: null }
     } finally {
       await entry.discard()
     }
   }
 
-  /** Records that the upstream confirmed, or denied, what is held. */
-  async touch(identity: DocumentIdentity, record: DocumentRecord): Promise<void> {
-    const { etag, lastModified, verifiedAt, goneAt } = record
-    await this.#db.inTransaction((transaction) =>
+  /** Records that the upstream confirmed, or denied, what is held; false when that changed meanwhile, as above. */
+  async touch(identity: DocumentIdentity, record: DocumentRecord): Promise<boolean> {
+    const { etag, lastModified, verifiedAt, goneAt, seq } = record
+    const [count] = await this.#db.inTransaction((transaction) =>
       this.#models.upstreamDocument.update(
         { etag, lastModified, verifiedAt, goneAt },
-        { where: where(identity), transaction },
+        { where: { ...where(identity), seq }, transaction },
       ),
     )
+    return count > 0
   }
 
   /** The gzip of a stored body; null when the blob store has lost it. */
@@ -98,10 +106,13 @@ export class DocumentStore {
     }
   }
 
-  /** Documents of an upstream, all or those of one key, count as last verified at `verifiedAt` at the latest. */
+  /**
+   * Documents of an upstream, all or those of one key, count as last verified at `verifiedAt` at the latest, and what is
+   * being asked of them now, by whatever replica, does not change that.
+   */
   async expire(upstreamId: number, verifiedAt: number, key?: string): Promise<void> {
     await this.#models.upstreamDocument.update(
-      { verifiedAt },
+      { verifiedAt, seq: literal('seq + 1') as never },
       {
         where: {
           upstreamId,
@@ -119,22 +130,27 @@ export class DocumentStore {
     })
   }
 
+  /** The new `seq`; null: the fence keeps the record out. */
   async #upsert(
     identity: DocumentIdentity,
     record: DocumentRecord,
-    blobId: number,
+    { blobId, seq }: { blobId: number; seq: number | null },
     transaction: Transaction,
-  ): Promise<void> {
+  ): Promise<number | null> {
     const { etag, lastModified, bodySha256, fetchedAt, verifiedAt, goneAt } = record
     const values = { blobId, etag, lastModified, bodySha256, fetchedAt, verifiedAt, goneAt }
     const held = await this.#models.upstreamDocument.findOne({ where: where(identity), transaction })
-    if (held !== null) await held.update({ ...values, seq: held.seq + 1 }, { transaction })
-    else {
-      await this.#models.upstreamDocument.create(
-        { ...values, ...where(identity), documentKey: identity.key, seq: 1 },
-        { transaction },
-      )
+    if (held === null) {
+      const row = { ...values, ...where(identity), documentKey: identity.key, seq: 1 }
+      await this.#models.upstreamDocument.create(row, { transaction })
+      return 1
     }
+    const next = held.seq + 1
+    const [count] = await this.#models.upstreamDocument.update(
+      { ...values, seq: next },
+      { where: { id: held.id, seq: seq ?? held.seq }, transaction },
+    )
+    return count > 0 ? next : null
   }
 }
 

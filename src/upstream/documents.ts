@@ -8,8 +8,10 @@ import type { Config } from '../config/config.ts'
 import { Blocked, LegallyUnavailable, NotFound, UpstreamUnavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Sightings } from '../policies/sightings.ts'
 import type { DocumentRequest } from './adapter.ts'
 import type { CacheStatus } from './cache-status.ts'
+import type { Coordination, Lease } from './coordination.ts'
 import { DocumentFetcher, type Fetched } from './document-fetcher.ts'
 import { type DocumentIdentity, type DocumentRecord, type DocumentStore, identityKey } from './document-store.ts'
 import { freshnessOf, staleSince, timesOf } from './freshness.ts'
@@ -23,6 +25,8 @@ const gunzipAsync = promisify(gunzip)
 const NOTICE_LOST = 60_000
 const FORCED_INTERVAL = 10_000
 const SLOW_SPELL = 10_000
+/** Replicas tell each other by it that what is believed of an upstream, by its id, is worth nothing any more. */
+const FORGET = 'documents-forget'
 
 /** A document as it is served: its parsed form, its version, and how it came about. */
 export interface HeldDocument<Accepted> {
@@ -30,6 +34,8 @@ export interface HeldDocument<Accepted> {
   readonly version: string
   /** The upstream's own, in ms; null when it sent none. */
   readonly lastModified: number | null
+  /** When this body came, ms since the epoch. */
+  readonly fetchedAt: number
   readonly status: CacheStatus
   /** Parses at the first call; later calls are cheap while memory lasts. */
   accepted(): Promise<Accepted>
@@ -53,11 +59,13 @@ interface Refresh {
 /** What Documents is built from. */
 export interface DocumentsParts {
   store: DocumentStore
+  sightings: Sightings
   notices: Notices
   clock: Clock
   config: Config
   log: Log
   metrics: Metrics
+  coordination: Coordination
 }
 
 /**
@@ -80,8 +88,9 @@ export class Documents {
     this.#records = new Cache({ name: 'documents', max: 100_000, ttl: NOTICE_LOST }, parts.notices)
     this.#parsed = new ParsedDocuments(parts.config.cache.parsedDocuments)
     this.#fetcher = new DocumentFetcher({ ...parts, parsed: this.#parsed })
-    this.#negative = new NegativeEntries(parts.clock)
+    this.#negative = new NegativeEntries(parts.clock, { notices: parts.notices, topic: 'documents-absent' })
     this.#denied = new NegativeEntries(parts.clock)
+    parts.notices.subscribe(FORGET, (id) => this.#forgetBeliefs(Number(id)))
   }
 
   /**
@@ -108,18 +117,14 @@ export class Documents {
     const { id } = upstream
     this.#outdate(id, key)
     await this.#parts.store.expire(id, this.#staleSince(upstream), key)
-    this.#records.clear()
-    this.#negative.clear(id)
-    this.#denied.clear(id)
+    this.#forget(id)
   }
 
   /** Forgets the documents of a key, or of all keys. */
   async purge(upstreamId: number, key?: string): Promise<void> {
     this.#outdate(upstreamId, key)
     await this.#parts.store.remove(upstreamId, key)
-    this.#records.clear()
-    this.#negative.clear(upstreamId)
-    this.#denied.clear(upstreamId)
+    this.#forget(upstreamId)
   }
 
   /** Waits until nothing is being fetched or stored. */
@@ -178,6 +183,7 @@ export class Documents {
     return {
       version: record.bodySha256,
       lastModified: Number.isNaN(lastModified) ? null : lastModified,
+      fetchedAt: record.fetchedAt,
       status: record.goneAt > 0 && status.detail === undefined ? { ...status, detail: 'GONE' } : status,
       accepted: () => this.#accepted(upstream, request, identity, record),
     }
@@ -231,10 +237,15 @@ export class Documents {
     if (running !== undefined && !running.isOutdated) return running
     const { fresh } = timesOf(upstream.settings, request, this.#parts.config.mirrors)
     let store: () => Promise<void> = async () => {}
-    const outcome = this.#fetcher.fetch({ upstream, request, identity, held }).then((fetched) => {
+    let lease: Lease | null = null
+    const fetching = this.#fetch(upstream, request, identity, held, (got) => {
+      lease = got
+    })
+    const outcome = fetching.then((fetched) => {
       if (refresh.isOutdated) return fetched
       this.#records.set(key, { record: fetched.record })
       if (fetched.isDenied) this.#denied.add(identity, fresh)
+      if (fetched.isStored) return fetched
       store = async () => {
         await this.#persist(identity, held, fetched)
         if (!refresh.isOutdated) return
@@ -253,12 +264,46 @@ export class Documents {
         } else this.#parts.log.warn({ err: error, ...identity }, 'document not refreshed')
       })
       .then(() => {
+        lease?.end()
         if (this.#refreshes.get(key) === refresh) this.#refreshes.delete(key)
         return running?.settled
       })
     const refresh: Refresh = { outcome, settled, identity, isOutdated: false }
     this.#refreshes.set(key, refresh)
     return refresh
+  }
+
+  /** Asks the upstream, unless another replica does just now and stores what it hears. */
+  async #fetch<A extends NonNullable<unknown>>(
+    upstream: Upstream,
+    request: DocumentRequest<A>,
+    identity: DocumentIdentity,
+    held: DocumentRecord | null,
+    onLease: (lease: Lease) => void,
+  ): Promise<Fetched> {
+    let brought: DocumentRecord | null = null
+    const lease = await this.#parts.coordination.lead(`document:${identityKey(identity)}`, async () => {
+      const found = await this.#parts.store.find(identity)
+      if (found !== null && found.verifiedAt > (held?.verifiedAt ?? 0)) brought = found
+      return brought !== null || (held === null && this.#negative.has(identity, false))
+    })
+    if (lease !== null) {
+      onLease(lease)
+      return this.#fetcher.fetch({ upstream, request, identity, held })
+    }
+    if (brought === null) throw new NotFound('package', request.key)
+    return { record: brought, status: 200, isStored: true }
+  }
+
+  #forget(upstreamId: number): void {
+    this.#forgetBeliefs(upstreamId)
+    this.#records.clear()
+    this.#parts.notices.publish(FORGET, String(upstreamId))
+  }
+
+  #forgetBeliefs(upstreamId: number): void {
+    this.#negative.clear(upstreamId)
+    this.#denied.clear(upstreamId)
   }
 
   #outdate(upstreamId: number, key?: string): void {
@@ -276,9 +321,12 @@ export class Documents {
   async #persist(identity: DocumentIdentity, held: DocumentRecord | null, { record }: Fetched): Promise<void> {
     const key = identityKey(identity)
     try {
+      const { store } = this.#parts
       const isNew = record.body !== null && record.bodySha256 !== held?.bodySha256
-      if (!isNew) await this.#parts.store.touch(identity, record)
-      this.#records.replace(key, { record: isNew ? await this.#parts.store.save(identity, record) : record })
+      const stored = isNew ? await store.save(identity, record, held?.seq ?? null) : record
+      const isTrue = stored !== null && (isNew || (await store.touch(identity, stored)))
+      if (isTrue) this.#records.replace(key, { record: stored })
+      else this.#records.invalidate(key)
     } catch (error) {
       this.#records.invalidate(key)
       this.#parts.log.error({ err: error, ...identity }, 'document not stored')

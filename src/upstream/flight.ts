@@ -1,43 +1,27 @@
-import { InsufficientStorage, RegistryError, TooLarge, UpstreamUnavailable } from '../errors.ts'
+import { InsufficientStorage, TooLarge, UpstreamUnavailable } from '../errors.ts'
 import type { ByteSource } from '../storage/blob-store.ts'
 import type { Algorithm, Digest, Digests } from '../storage/digest.ts'
-import type { Spool, SpoolEntry } from '../storage/spool.ts'
-import { type ArrivedHeaders, describe, doubtOf, refusalOf } from './arrived-headers.ts'
-import type { UpstreamClient } from './client.ts'
+import type { SpoolEntry } from '../storage/spool.ts'
+import { type ArrivedHeaders, doubtOf } from './arrived-headers.ts'
+import { isStrong } from './artifact-fetch.ts'
+import { decodeEntry } from './decode-entry.ts'
+import { DirectSource } from './direct-source.ts'
 import type { UpstreamResponse } from './exchange.ts'
+import { type FlightPlan, Uncacheable } from './flight-plan.ts'
 import { PublishedDigest } from './published-digest.ts'
-import type { SlotUse } from './slots.ts'
+import { type Beginning, Transfer } from './transfer.ts'
 
 /** Bodies up to this many bytes are verified before the first byte leaves. */
 const VERIFY_FIRST = 1024 * 1024
 /** The last bytes wait until the digest matches, so that a wrong file never ends well. */
 const HELD_BACK = 64 * 1024
-const RESUMES = 3
 const KEEP_REMAINING = 64 * 1024 * 1024
 const KEEP_SMALL = 256 * 1024 * 1024
+/** Who wants what is so far ahead does not wait for it. */
+const FAR_AHEAD = 32 * 1024 * 1024
 const ORPHAN_PATIENCE = 30_000
 const RATE_WINDOW = 60_000
 const LEAST_BYTES_PER_WINDOW = 60 * 10 * 1024
-
-/** What one fetch needs to know. */
-export interface FlightPlan {
-  readonly client: UpstreamClient
-  readonly spool: Spool
-  readonly upstreamName: string
-  readonly url: URL
-  readonly accept: string
-  readonly use: SlotUse
-  /** Is given the answer's headers, once, and tells what the bytes must be; null: nobody knows. */
-  readonly publishedDigest: (headers: Readonly<Record<string, string>>) => Promise<Digest | null>
-  /** ms until the upstream's headers. */
-  readonly headersTimeout: number
-  /** Bytes. */
-  readonly limit: number
-  /** Called with the whole, verified bytes; the flight is over when it resolves. It must not reject. */
-  readonly commit: (entry: SpoolEntry, response: ArrivedHeaders) => Promise<void>
-  /** Is told the SHA-256 of the whole bytes, whose digest matches, and throws why they must be refused all the same. */
-  readonly verify: (sha256: string) => Promise<void>
-}
 
 interface Opening {
   resolve(arrived: ArrivedHeaders): void
@@ -49,15 +33,19 @@ interface Opening {
  * (pull-through.md §4.1). Readers never slow it and may leave; it goes on while that is worth it.
  */
 export class Flight {
+  /** Resolves when the upstream has answered that it has the artifact; rejects when it does not. */
+  readonly begun: Promise<ArrivedHeaders>
   /** Resolves when a client may be answered; rejects with what every client is to be told. */
   readonly opened: Promise<ArrivedHeaders>
   /** Resolves when nothing is left to do: with what the fetch failed of, or null. */
   readonly settled: Promise<Error | null>
   readonly #plan: FlightPlan
-  readonly #entry: SpoolEntry
   readonly #abort = new AbortController()
   readonly #published: PublishedDigest
-  #size: number | null = null
+  readonly #giveUp = () => this.#abort.abort()
+  /** null before the upstream has answered. */
+  #entry: SpoolEntry | null = null
+  #arrived: ArrivedHeaders | null = null
   /** Of the whole, verified bytes. */
   #computed: Partial<Digests> = {}
   #commitFailure: Error | null = null
@@ -71,15 +59,15 @@ export class Flight {
   constructor(plan: FlightPlan) {
     this.#plan = plan
     this.#published = new PublishedDigest(plan.upstreamName)
-    this.#entry = plan.spool.create({
-      limit: plan.limit,
-      limitMessage: `artifacts over ${plan.limit} bytes are not mirrored`,
-    })
     this.#arm()
     const opening: Partial<Opening> = {}
     this.opened = new Promise((resolve, reject) => Object.assign(opening, { resolve, reject }))
     this.opened.catch(() => {})
-    this.settled = this.#run(opening as Opening).then(
+    const transfer = new Transfer(plan, this.#published, this.#abort.signal)
+    const begun = transfer.begin()
+    this.begun = begun.then(({ arrived }) => arrived)
+    this.begun.catch(() => {})
+    this.settled = this.#run(opening as Opening, transfer, begun).then(
       () => this.#failure ?? this.#commitFailure,
       (error: Error) => error,
     )
@@ -116,22 +104,35 @@ export class Flight {
     return this.#isOver
   }
 
-  /** A reader from wherever the flight is; it waits for bytes and rejects when they turn out to be bad. */
+  /**
+   * A reader from wherever the flight is, for when it has opened; it waits for bytes and rejects when they turn out to be
+   * bad.
+   */
   source(): ByteSource {
     this.#readers += 1
     if (this.#orphanTimer !== null) clearTimeout(this.#orphanTimer)
     this.#orphanTimer = null
-    const release = this.#entry.hold()
+    this.#plan.orphans.delete(this.#giveUp)
+    const release = this.#entry!.hold()
     let isOpen = true
+    let alone: ByteSource | null = null
     const flight = this
     return {
       get size() {
-        return flight.#isVerified ? flight.#entry.written : flight.#size
+        return flight.#isVerified ? flight.#entry!.written : flight.#arrived!.size
       },
-      read: (buffer, position) => this.#read(buffer, position, () => isOpen),
+      read: async (buffer, position) => {
+        if (alone === null && position > 0 && this.#isFarAhead(position)) alone = this.#past()
+        const read = alone === null && (await this.#read(buffer, position, () => isOpen))
+        if (typeof read === 'number') return read
+        if (!isOpen) return 0
+        alone ??= this.#past((into, at) => this.#entry!.read(into, at))
+        return alone.read(buffer, position)
+      },
       close: () => {
         if (!isOpen) return
         isOpen = false
+        alone?.close()
         release()
         this.#readers -= 1
         this.#notify()
@@ -140,128 +141,128 @@ export class Flight {
     }
   }
 
-  async #read(buffer: Buffer, position: number, isOpen: () => boolean): Promise<number> {
+  /** How many bytes came; `alone` when no more do for a reason of ours, and the upstream still has them. */
+  async #read(buffer: Buffer, position: number, isOpen: () => boolean): Promise<number | 'alone'> {
     for (;;) {
-      if (this.#failure !== null) throw this.#failure
+      if (this.#failure !== null) {
+        const isOurs = this.#failure instanceof InsufficientStorage || this.#failure instanceof TooLarge
+        if (isOurs && isStrong(this.#arrived!.etag)) return 'alone'
+        throw this.#failure
+      }
       if (!isOpen()) return 0
-      const { written } = this.#entry
-      const limit = this.#isVerified ? written : Math.min(written, (this.#size ?? written) - HELD_BACK)
-      if (position < limit) return this.#entry.read(buffer.subarray(0, limit - position), position)
+      const { written } = this.#entry!
+      const limit = this.#isVerified ? written : Math.min(written, (this.#arrived!.size ?? written) - HELD_BACK)
+      if (position < limit) return this.#entry!.read(buffer.subarray(0, limit - position), position)
       if (this.#isVerified) return 0
       await this.#progress
     }
   }
 
-  async #run(opening: Opening): Promise<void> {
-    const watchdog = this.#watchRate()
+  #isFarAhead(position: number): boolean {
+    const isOnItsWay = !this.#isVerified && this.#failure === null
+    return isOnItsWay && isStrong(this.#arrived!.etag) && position > this.#entry!.written + FAR_AHEAD
+  }
+
+  /** The upstream's bytes past the spool, for one reader. */
+  #past(before?: (buffer: Buffer, position: number) => Promise<number>): ByteSource {
+    return new DirectSource({
+      ...this.#plan,
+      arrived: this.#arrived!,
+      digest: this.#published.digest,
+      ...(before === undefined ? {} : { before }),
+    })
+  }
+
+  async #run(opening: Opening, transfer: Transfer, begun: Promise<Beginning>): Promise<void> {
+    let watchdog: NodeJS.Timeout | undefined
     try {
-      const response = await this.#request({})
-      if (response.status !== 200) {
-        response.body.destroy()
-        throw refusalOf({ ...response, url: this.#plan.url }, this.#plan.upstreamName)
-      }
-      const arrived = describe(response)
-      this.#size = arrived.size
-      if (arrived.size !== null && arrived.size > this.#plan.limit) {
-        response.body.destroy()
-        throw new TooLarge(`artifacts over ${this.#plan.limit} bytes are not mirrored`, 'file')
-      }
+      const beginning = await begun
+      const { arrived, response } = beginning
+      this.#entry = beginning.entry
+      this.#arrived = arrived
+      watchdog = this.#watchRate()
       this.#published.ask(this.#findPublished(response))
+      await transfer.claim(beginning)
       this.#published.known.then(
         () => {
-          if (arrived.size === null || arrived.size > VERIFY_FIRST) opening.resolve(arrived)
+          const isVerifiedFirst = arrived.size !== null && arrived.size <= VERIFY_FIRST
+          // What may have to be decoded is something else until it is.
+          if (!isVerifiedFirst && beginning.coding === '') opening.resolve(arrived)
           this.#notify()
         },
         // Bytes of which nobody can say whether they are right need not come to their end.
         () => this.#abort.abort(),
       )
-      await this.#receive(response, arrived)
-      await this.#verify()
+      await transfer.receive(beginning, () => this.#notify())
+      await this.#verify(beginning)
       opening.resolve({ ...arrived, size: this.#entry.written })
       this.#notify()
       await this.#commit(arrived)
     } catch (error) {
       this.#failure = this.#published.failure ?? (error instanceof Error ? error : new Error(String(error)))
-      opening.reject(this.#failure)
+      opening.reject(this.#toldToAll(this.#failure))
       this.#notify()
     } finally {
       clearInterval(watchdog)
       if (this.#orphanTimer !== null) clearTimeout(this.#orphanTimer)
+      this.#plan.orphans.delete(this.#giveUp)
       this.#abort.abort()
       this.#isOver = true
       this.#notify()
+      await transfer.end(this.#failure)
       // A reader that is still at it deletes the bytes when it closes.
-      if (this.#readers === 0) await this.#entry.discard()
+      if (this.#readers === 0) await this.#entry?.discard()
     }
+  }
+
+  /** Who was not answered yet can have the bytes all the same if it is our disk that fails. */
+  #toldToAll(failure: Error): Error {
+    const isOurs = failure instanceof InsufficientStorage || failure instanceof TooLarge
+    if (!isOurs || this.#arrived === null) return failure
+    return new Uncacheable(failure.message, this.#arrived, this.#published.digest, failure)
   }
 
   /** Beside the transfer, so that a slow answer costs no slot. Without a digest, what hardly is the file is refused. */
   async #findPublished(response: UpstreamResponse): Promise<Digest | null> {
-    const digest = await this.#plan.publishedDigest(response.headers)
+    const digest = this.#plan.digest ?? (await this.#plan.publishedDigest(response.headers))
     const doubt = digest === null ? doubtOf(response) : null
     if (doubt !== null) throw new UpstreamUnavailable(`upstream ${this.#plan.upstreamName} sent ${doubt}`)
     return digest
   }
 
-  /** Appends the body; a body that breaks off is taken up again where it ended. */
-  async #receive(first: UpstreamResponse, arrived: ArrivedHeaders): Promise<void> {
-    let response = first
-    for (let resumes = 0; ; resumes += 1) {
-      try {
-        for await (const chunk of response.body as AsyncIterable<Buffer>) {
-          const wait = this.#entry.append(chunk)
-          this.#notify()
-          if (wait !== undefined) await wait
-        }
-        if (arrived.size === null || this.#entry.written === arrived.size) {
-          response.bodyRead()
-          return
-        }
-        if (this.#entry.written > arrived.size) throw this.#truncated('sent more bytes than it announced')
-      } catch (error) {
-        response.body.destroy()
-        if (error instanceof RegistryError) throw error
-        if (this.#abort.signal.aborted) throw this.#truncated('was given up', error)
-        if (arrived.size === null) throw this.#truncated('broke off the transfer', error)
-      }
-      response.bodyFailed()
-      if (resumes === RESUMES) throw this.#truncated('keeps breaking off the transfer')
-      response = await this.#resume(arrived)
-    }
-  }
-
-  async #resume(arrived: ArrivedHeaders): Promise<UpstreamResponse> {
-    const from = this.#entry.written
-    const isStrong = arrived.etag !== '' && !arrived.etag.startsWith('W/')
-    if (!isStrong && (await this.#published.known) === null) throw this.#truncated('broke off the transfer')
-    const response = await this.#request({ range: `bytes=${from}-`, ...(isStrong ? { 'if-range': arrived.etag } : {}) })
-    if (response.status === 206 && response.headers['content-range']?.startsWith(`bytes ${from}-`)) return response
-    response.body.destroy()
-    throw this.#truncated('broke off the transfer and cannot take it up again')
-  }
-
-  #request(headers: Record<string, string>): Promise<UpstreamResponse> {
-    const { client, url, accept, use, headersTimeout } = this.#plan
-    return client.send({
-      url,
-      // Bytes are stored as they come: a decoded archive has another digest.
-      headers: { accept, 'accept-encoding': 'identity', ...headers },
-      use,
-      headersTimeout,
-      signal: this.#abort.signal,
-    })
-  }
-
-  /** Ends well when the bytes are what was published. Slower digests are waited for only if they are compared. */
-  async #verify(): Promise<void> {
+  /** Ends well when the bytes are what was published. */
+  async #verify({ coding, isContinued }: Beginning): Promise<void> {
     const published = await this.#published.known
-    const sha256 = await this.#finished(() => this.#entry.seal())
-    const isSlow = published !== null && published.algorithm !== 'sha256'
-    if (isSlow) await this.#finished(() => this.#entry.finish())
-    const computed = isSlow ? this.#entry.digests : { sha256 }
+    let computed = await this.#compute(published)
+    if (coding !== '' && !this.#published.matches(computed) && (await this.#decode(coding))) {
+      computed = await this.#compute(published)
+    }
+    // What was kept of an earlier transfer may be what is wrong: nobody is blamed, and the next one starts anew.
+    if (isContinued && !this.#published.matches(computed)) {
+      throw new UpstreamUnavailable('the parts of the transfer do not fit together')
+    }
     this.#published.compare(computed)
-    await this.#plan.verify(sha256)
+    await this.#plan.verify(computed.sha256!)
     this.#computed = computed
+  }
+
+  /** Slower digests are waited for only if they are compared. */
+  async #compute(published: Digest | null): Promise<Partial<Digests>> {
+    const entry = this.#entry!
+    const sha256 = await this.#finished(() => entry.seal())
+    if (published === null || published.algorithm === 'sha256') return { sha256 }
+    await this.#finished(() => entry.finish())
+    return entry.digests
+  }
+
+  /** An upstream has encoded what was to come as it is: once decoded it may be what it published (§5.2). */
+  async #decode(coding: string): Promise<boolean> {
+    const raw = this.#entry!
+    const decoded = this.#plan.spool.create({ limit: this.#plan.limit })
+    const isDecoded = await decodeEntry(raw, coding, decoded)
+    if (isDecoded) this.#entry = decoded
+    await (isDecoded ? raw : decoded).discard()
+    return isDecoded
   }
 
   async #finished<T>(work: () => Promise<T>): Promise<T> {
@@ -276,7 +277,8 @@ export class Flight {
 
   /** Beside the readers, who have what they came for: whatever fails now costs them nothing. */
   async #commit(arrived: ArrivedHeaders): Promise<void> {
-    const failure = await this.#entry.finish().then(
+    const entry = this.#entry!
+    const failure = await entry.finish().then(
       () => null,
       (error: Error) => error,
     )
@@ -284,35 +286,32 @@ export class Flight {
       this.#commitFailure = failure
       return
     }
-    this.#computed = this.#entry.digests
+    this.#computed = entry.digests
     this.#notify()
-    await this.#plan.commit(this.#entry, arrived)
-  }
-
-  #truncated(what: string, cause?: unknown): UpstreamUnavailable {
-    return new UpstreamUnavailable(`upstream ${this.#plan.upstreamName} ${what}`, { detail: 'TRUNCATED', cause })
+    await this.#plan.commit(entry, arrived)
   }
 
   /** Nobody reads any more: worth finishing, or given up unless somebody comes back soon (pull-through.md §4.2). */
   #orphaned(): void {
-    if (this.#isOver) void this.#entry.discard()
+    if (this.#isOver) void this.#entry!.discard()
     if (this.#isVerified || this.#failure !== null) return
-    const { written } = this.#entry
-    const size = this.#size
+    this.#plan.orphans.add(this.#giveUp)
+    const { written } = this.#entry!
+    const { size } = this.#arrived!
     const isWorthFinishing =
       size === null
         ? written < KEEP_REMAINING
         : size <= KEEP_SMALL || size - written <= KEEP_REMAINING || 2 * written >= size
-    if (isWorthFinishing) return
-    this.#orphanTimer = setTimeout(() => this.#abort.abort(), ORPHAN_PATIENCE)
+    if (!isWorthFinishing) this.#orphanTimer = setTimeout(this.#giveUp, ORPHAN_PATIENCE)
   }
 
   /** Gives up an upstream that trickles: it would hold a connection for days. */
   #watchRate(): NodeJS.Timeout {
-    let before = 0
+    let before = this.#entry!.written
     return setInterval(() => {
-      if (this.#entry.written - before < LEAST_BYTES_PER_WINDOW) this.#abort.abort()
-      before = this.#entry.written
+      const { written } = this.#entry!
+      if (written - before < LEAST_BYTES_PER_WINDOW) this.#abort.abort()
+      before = written
     }, RATE_WINDOW).unref()
   }
 

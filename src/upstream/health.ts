@@ -7,15 +7,30 @@ const LONGEST_PAUSE = 300_000
 const FIRST_RATE_PAUSE = 60_000
 const SHORTEST_RATE_PAUSE = 1_000
 const LONGEST_RATE_PAUSE = 900_000
+const WINDOW = 30_000
+const LEAST_IN_WINDOW = 10
+const MOST_REMEMBERED = 100
+/** ms for which a state that another replica told of is believed. */
+const BELIEVED = 60_000
+const SCARCE = 0.1
+
+/** What one replica tells the others of an origin: for how many ms more it is not to be asked, and why; 0: it may be. */
+export interface HealthNews {
+  readonly open: number
+  readonly rateLimited: number
+}
 
 /**
- * Whether one origin of an upstream is worth asking (pull-through.md §6.3). Five failures in a row open the breaker:
- * for a while nothing is asked and everything is answered from what is held, then one real request tries. A 429
+ * Whether one origin of an upstream is worth asking (pull-through.md §6.3). Five failures in a row, or half of ten and
+ * more requests within half a minute, open the breaker: for a while nothing is asked and everything is answered from what is held, then one real request tries. A 429
  * closes the origin until it says it may be asked again. Answers of 4xx are a working upstream.
  */
 export class OriginHealth {
   readonly #clock: Clock
   readonly #origin: string
+  readonly #tell: (news: HealthNews) => void
+  /** Of the last requests: when they ended, and whether they failed. */
+  #recent: { at: number; isFailure: boolean }[] = []
   #failures = 0
   #pause = FIRST_PAUSE
   #openUntil = 0
@@ -33,6 +48,25 @@ export class OriginHealth {
     return this.#clock.now() < this.#openUntil ? 'open' : 'half-open'
   }
 
+  /** Whether less than a tenth of the requests that the origin allows are left. */
+  get isScarce(): boolean {
+    return this.#isScarce
+  }
+
+  /** Reads `ratelimit-limit` and `ratelimit-remaining`, such as `100;w=21600`, where an answer has them (Docker Hub). */
+  noteRate(limit: string | undefined, remaining: string | undefined): void {
+    const [of, left] = [limit, remaining].map((text) => Number.parseInt(text ?? '', 10))
+    if (Number.isInteger(of) && Number.isInteger(left)) this.#isScarce = left! < of! * SCARCE
+  }
+
+  /** Believes another replica for a minute at most, so that not every one has to find out by itself. */
+  hear({ open, rateLimited }: HealthNews): void {
+    const now = this.#clock.now()
+    if (rateLimited > 0) this.#rateLimitedUntil = Math.max(this.#rateLimitedUntil, now + Math.min(rateLimited, BELIEVED))
+    if (open > 0) this.#openUntil = Math.max(this.#openUntil, now + Math.min(open, BELIEVED))
+    else if (rateLimited === 0) this.#close()
+  }
+
   /** Throws UpstreamUnavailable 503 with Retry-After when the origin must not be asked now; detail RATE_LIMITED after 429. */
   admit(): void {
     const now = this.#clock.now()
@@ -48,27 +82,32 @@ export class OriginHealth {
 
   /** The origin has begun an answer: it may be asked, but its failures count until an answer is whole. */
   answered(): void {
+    if (this.#openUntil !== 0) this.#tell({ open: 0, rateLimited: 0 })
     this.#openUntil = 0
     this.#isTrying = false
   }
 
   /** The origin gave a whole answer, whatever it said. */
   succeeded(): void {
-    this.#failures = 0
-    this.#openUntil = 0
-    this.#isTrying = false
-    this.#pause = FIRST_PAUSE
+    this.#remember(false)
     this.#ratePause = FIRST_RATE_PAUSE
+    this.answered()
+    this.#close()
   }
 
   /** Connection or TLS error, timeout, 5xx or a cut body. */
   failed(): void {
     this.#failures += 1
+    this.#remember(true)
     const wasTrying = this.#isTrying
     this.#isTrying = false
-    if (!wasTrying && (this.#openUntil !== 0 || this.#failures < FAILURES_TO_OPEN)) return
-    this.#openUntil = this.#clock.now() + this.#pause * (0.8 + 0.4 * Math.random())
+    const isTooMuch = this.#failures >= FAILURES_TO_OPEN || this.#failsHalf()
+    if (!wasTrying && (this.#openUntil !== 0 || !isTooMuch)) return
+    const pause = this.#pause * (0.8 + 0.4 * Math.random())
+    this.#openUntil = this.#clock.now() + pause
     this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE)
+    this.#recent = []
+    this.#tell({ open: pause, rateLimited: 0 })
   }
 
   /** The request was given up for reasons of ours; nothing was learnt. */

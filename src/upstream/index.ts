@@ -1,3 +1,4 @@
+import type { RedisClientType } from '@keyv/redis'
 import type { Accounts } from '../auth/accounts.ts'
 import type { Doer } from '../auth/authenticator.ts'
 import type { Owner } from '../auth/owner.ts'
@@ -10,9 +11,11 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Models } from '../models/index.ts'
 import type { Packages } from '../packages/index.ts'
+import type { Policies } from '../policies/index.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { Artifacts } from './artifacts.ts'
 import type { UpstreamClient } from './client.ts'
+import { Coordination } from './coordination.ts'
 import { DocumentStore } from './document-store.ts'
 import { Documents } from './documents.ts'
 import { ReservedNames } from './reserved-names.ts'
@@ -32,6 +35,7 @@ export interface EngineParts {
   accounts: Accounts
   permissions: Permissions
   packages: Packages
+  policies: Policies
   version: string
 }
 
@@ -43,14 +47,24 @@ export class UpstreamEngine {
   readonly #reserved: ReservedNames
   readonly #resolver: Resolver
   readonly #packages: Packages
+  readonly #coordination: Coordination
   readonly #behind = new Set<Promise<void>>()
 
   constructor(parts: EngineParts) {
     this.#packages = parts.packages
     this.#upstreams = new Upstreams(parts)
     this.#reserved = new ReservedNames(parts)
-    this.documents = new Documents({ ...parts, store: new DocumentStore(parts.db, parts.models, parts.packages) })
-    this.artifacts = new Artifacts(parts)
+    this.#coordination = new Coordination({
+      notices: parts.notices,
+      onError: (err) => parts.log.warn({ err }, 'Redis is away: every replica fetches for itself'),
+    })
+    this.documents = new Documents({
+      ...parts,
+      coordination: this.#coordination,
+      sightings: parts.policies.sightings,
+      store: new DocumentStore(parts.db, parts.models, parts.packages),
+    })
+    this.artifacts = new Artifacts({ ...parts, coordination: this.#coordination })
     this.#resolver = new Resolver({
       ...parts,
       events: parts.packages.events,
@@ -59,6 +73,9 @@ export class UpstreamEngine {
       reserved: this.#reserved,
     })
     parts.metrics.gauge('entrepot_upstream_flights', 'Artifact fetches running', () => this.artifacts.flights)
+    parts.metrics.gauge('entrepot_coordination_degraded', 'Whether Redis did not answer when it was last asked', () =>
+      Number(this.#coordination.isDegraded),
+    )
   }
 
   /** Makes the declared upstreams ready; to be called once, after the migrations. Throws ConfigError. */
@@ -66,6 +83,11 @@ export class UpstreamEngine {
     this.#reserved.declare(adapters)
     await this.#upstreams.declare(settings, adapters)
     await this.#resolver.releaseReserved()
+  }
+
+  /** From now on the replicas of the installation agree on who fetches what. */
+  share(redis: RedisClientType, installation: string): void {
+    this.#coordination.share(redis, installation)
   }
 
   /** Which source answers for a name; see Resolver. */
@@ -131,6 +153,11 @@ export class UpstreamEngine {
   /** The upstream of a type whose mirror has a host name of its own, and this is it; or null. */
   mountedAt(type: string, hostname: string): Upstream | null {
     return this.#upstreams.mountedAt(type, hostname)
+  }
+
+  /** The upstream of that number, or null. */
+  findById(id: number): Upstream | null {
+    return this.#upstreams.findById(id)
   }
 
   /** The declared upstream of that name, or null. */

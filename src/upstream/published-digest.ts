@@ -45,11 +45,15 @@ export class PublishedDigest {
     this.#known.catch(() => {})
   }
 
+  /** Whether all bytes have the digest that is published; true when none is. */
+  matches(computed: Partial<Digests>): boolean {
+    return this.#digest === null || computed[this.#digest.algorithm] === this.#digest.hex
+  }
+
   /** Throws UpstreamUnavailable with detail BAD_DIGEST when all bytes have another digest. */
   compare(computed: Partial<Digests>): void {
-    if (this.#digest === null) return
-    const { algorithm, hex } = this.#digest
-    if (computed[algorithm] === hex) return
+    if (this.#digest === null || this.matches(computed)) return
+    const { algorithm } = this.#digest
     throw new UpstreamUnavailable(
       `upstream ${this.#upstreamName} sent bytes that contradict the published ${algorithm} digest`,
       { detail: 'BAD_DIGEST', cause: new DigestMismatch(`got ${algorithm} ${computed[algorithm]}`) },

@@ -5,16 +5,24 @@ import type { Owner } from '../auth/owner.ts'
 import type { Permissions } from '../auth/permissions.ts'
 import { Cache } from '../cache/cache.ts'
 import { NotFound, UpstreamUnavailable } from '../errors.ts'
+import type { Policies } from '../policies/index.ts'
+import type { NamePolicy } from '../policies/name-policy.ts'
 import type { Documents } from './documents.ts'
 import { NameBindings, type NameBindingsParts } from './name-bindings.ts'
 import { compilePatterns, MAX_NAME, type NameMatcher } from './name-patterns.ts'
 import type { ReservedNames } from './reserved-names.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
-/** Who answers for a name: rows of the owner itself, or one upstream, to everybody alike or not. */
+/** Who answers for a name: rows of the owner itself, or one upstream, to everybody alike or not, within a policy. */
 export type Resolution =
   | { readonly kind: 'hosted' }
-  | { readonly kind: 'mirror'; readonly upstream: Upstream; readonly isPublic: boolean }
+  | {
+      readonly kind: 'mirror'
+      readonly upstream: Upstream
+      readonly isPublic: boolean
+      /** What rules say of the name; null: nothing. */
+      readonly policy: NamePolicy | null
+    }
 
 /** Another proof than the name document that an upstream has a name; rejects when the upstream cannot say. */
 export type HasName = (upstream: Upstream) => Promise<boolean>
@@ -37,6 +45,7 @@ export interface ResolverParts extends NameBindingsParts {
   accounts: Accounts
   permissions: Permissions
   documents: Documents
+  policies: Policies
   upstreams: Upstreams
   reserved: ReservedNames
 }
@@ -64,7 +73,7 @@ export class Resolver {
   async resolve(doer: Doer, owner: Owner, type: string, name: string, has?: HasName): Promise<Resolution> {
     if (owner.kind === 'mirror') {
       if (this.#parts.reserved.bySite(type, name)) throw new NotFound('package', name)
-      return this.#mirror(owner, type)
+      return this.#answer(this.#mirrorOf(owner, type), type, name, null, this.#parts.permissions.isPublic(owner))
     }
     // No row can have a longer one, and a thousand patterns would take minutes over it.
     if (name.length > MAX_NAME) return HOSTED
@@ -86,12 +95,12 @@ export class Resolver {
       }
       const isPublic =
         !isPassedOver && this.#parts.permissions.isPublic(owner) && this.#parts.permissions.isPublic(mirror)
-      if (upstreamId === upstream.id) return { kind: 'mirror', upstream, isPublic }
+      if (upstreamId === upstream.id) return this.#answer(upstream, type, name, owner, isPublic)
       // What an offline upstream does not hold it may have all the same: the name must not go to the next one for ever.
       if (offline !== null) throw cannotSay(offline, name)
       if (await this.#has(upstream, name, has)) {
         // Who may read the upstream before this one may be answered by that: this is no answer for everybody.
-        if (isPassedOver) return { kind: 'mirror', upstream, isPublic }
+        if (isPassedOver) return this.#answer(upstream, type, name, owner, isPublic)
         // Reserved meanwhile: what is reserved is bound to nothing.
         if (await this.#isReserved(owner, type, name)) return HOSTED
         await this.#bindings.bind(owner.id, type, lowerName, upstream.id)
@@ -104,10 +113,7 @@ export class Resolver {
 
   /** The upstreams an owner's requests without a name may go to (search, audit), in order; hosted ones have none. */
   async upstreamsOf(owner: Owner, type: string): Promise<Upstream[]> {
-    if (owner.kind === 'mirror') {
-      const resolution = await this.#mirror(owner, type)
-      return resolution.kind === 'mirror' ? [resolution.upstream] : []
-    }
+    if (owner.kind === 'mirror') return [this.#mirrorOf(owner, type)]
     return (await this.#attachmentsOf(owner, type)).map(({ upstream }) => upstream)
   }
 
@@ -155,10 +161,26 @@ export class Resolver {
     this.#attachments.invalidate(`${orgId}:${type}`)
   }
 
-  async #mirror(owner: Owner, type: string): Promise<Resolution> {
+  #mirrorOf(owner: Owner, type: string): Upstream {
     const upstream = this.#parts.upstreams.forOwner(owner.id, type)
     if (upstream === null) throw new NotFound('package', `of type ${type} in the mirror ${owner.name}`)
-    return { kind: 'mirror', upstream, isPublic: this.#parts.permissions.isPublic(owner) }
+    return upstream
+  }
+
+  /** `organization`: whose view it is; null: the mirror's own address. */
+  async #answer(
+    upstream: Upstream,
+    type: string,
+    name: string,
+    organization: Owner | null,
+    isPublic: boolean,
+  ): Promise<Resolution> {
+    const { id, settings } = upstream
+    const policy = await this.#parts.policies.of({
+      ...{ type, name, upstream: { id, isTrusted: settings.trust === 'trusted' } },
+      organizationId: organization?.id ?? null,
+    })
+    return { kind: 'mirror', upstream, isPublic, policy }
   }
 
   async #has(upstream: Upstream, name: string, has?: HasName): Promise<boolean> {

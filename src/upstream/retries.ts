@@ -16,15 +16,43 @@ export class Retriable extends Error {
   }
 }
 
-/** The result of the first attempt that does not throw a Retriable; its reason when there were `retries` of them. */
-export async function withRetries<T>(retries: number, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+const SHARE = 0.1
+const MOST_SAVED = 10
+
+/** Retries are a tenth of the requests at most: an upstream that is on its knees is not asked three times as much. */
+export class RetryBudget {
+  #saved = MOST_SAVED
+
+  /** A request is sent that is no retry. */
+  earn(): void {
+    this.#saved = Math.min(MOST_SAVED, this.#saved + SHARE)
+  }
+
+  /** Whether there may be one more retry; it counts. */
+  spend(): boolean {
+    if (this.#saved < 1) return false
+    this.#saved -= 1
+    return true
+  }
+}
+
+/** How often, and until when, something is tried again. */
+export interface RetryLimits {
+  readonly retries: number
+  readonly budget: RetryBudget
+  readonly signal: AbortSignal
+}
+
+/** The result of the first attempt that does not throw a Retriable; its reason when there may be no further one. */
+export async function withRetries<T>({ retries, budget, signal }: RetryLimits, attempt: () => Promise<T>): Promise<T> {
+  budget.earn()
   for (let tries = 0; ; tries += 1) {
     try {
       return await attempt()
     } catch (error) {
       if (!(error instanceof Retriable)) throw error
       const wait = error.wait ?? Math.random() * Math.min(LONGEST_RANDOM_WAIT, FIRST_WAIT * 2 ** tries)
-      if (tries >= retries || wait > LONGEST_WAIT || signal.aborted) throw error.reason
+      if (tries >= retries || wait > LONGEST_WAIT || signal.aborted || !budget.spend()) throw error.reason
       await sleep(wait, undefined, { signal }).catch(() => {
         throw error.reason
       })

@@ -25,7 +25,7 @@ export class Slots {
   }
 
   /** Waits up to `patience` ms for a slot; the result, to be called once, gives it back. UpstreamUnavailable without one. */
-  async take(use: SlotUse, patience: number, signal: AbortSignal): Promise<() => void> {
+  async take(use: SlotUse, patience: number, signal?: AbortSignal): Promise<() => void> {
     if (this.#taken >= this.#limits[use]) await this.#wait(use, patience, signal)
     else this.#taken += 1
     return () => {
@@ -34,11 +34,11 @@ export class Slots {
     }
   }
 
-  #wait(use: SlotUse, patience: number, signal: AbortSignal): Promise<void> {
+  #wait(use: SlotUse, patience: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = () => {
         clearTimeout(timer)
-        signal.removeEventListener('abort', leave)
+        signal?.removeEventListener('abort', leave)
         this.#waiting.delete(waiting)
       }
       const leave = () => {
@@ -51,9 +51,9 @@ export class Slots {
       }
       const waiting: Waiting = { use, enter }
       const timer = setTimeout(leave, patience)
-      if (signal.aborted || this.#waiting.size >= LONGEST_QUEUE) return leave()
+      if (signal?.aborted === true || this.#waiting.size >= LONGEST_QUEUE) return leave()
       this.#waiting.add(waiting)
-      signal.addEventListener('abort', leave)
+      signal?.addEventListener('abort', leave)
     })
   }
 

@@ -7,6 +7,7 @@ import { ConfigError } from '../config/config.ts'
 import { parseDuration } from '../config/units.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { requireDistinct } from './distinct-upstreams.ts'
+import { NetworkFile, readNetwork } from './network-settings.ts'
 import { AuthFile, readAuth, type UpstreamAuth } from './upstream-auth.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
 
@@ -24,8 +25,10 @@ const UpstreamFile = Type.Object(
     artifactHosts: Names(),
     allowPrivateNetwork: Type.Optional(Type.Boolean()),
     fresh: Type.Optional(Type.String()),
+    trust: Type.Optional(Type.Union([Type.Literal('untrusted'), Type.Literal('trusted')])),
     visibility: Type.Optional(Type.Union([Type.Literal('public'), Type.Literal('limited'), Type.Literal('private')])),
     auth: Type.Optional(AuthFile),
+    network: Type.Optional(NetworkFile),
     options: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   },
   { additionalProperties: false },
@@ -35,16 +38,17 @@ type Environment = Record<string, string | undefined>
 
 /**
  * Reads every `*.yaml` of the directory; ENTREPOT_UPSTREAM_<NAME>_URL and …_ALLOW_PRIVATE_NETWORK override one file.
- * A missing directory declares nothing. Throws ConfigError with the file's or variable's name.
+ * A missing directory declares nothing. `globalCa`: see readNetwork. Throws ConfigError with the file's or variable's name.
  */
 export async function readUpstreamFiles(
   directory: string,
   environment: Environment,
   adapters: ReadonlyMap<string, UpstreamAdapter>,
+  globalCa = '',
 ): Promise<UpstreamSettings[]> {
   const names = (await listYaml(directory)).map((file) => file.replace(/\.yaml$/, ''))
   checkVariables(environment, names)
-  const all = await Promise.all(names.map((name) => readUpstream(directory, name, environment, adapters)))
+  const all = await Promise.all(names.map((name) => readUpstream(directory, name, { environment, globalCa }, adapters)))
   requireDistinct(all)
   return all
 }
@@ -59,7 +63,7 @@ export async function readMirrorNames(directory: string): Promise<string[]> {
 async function readUpstream(
   directory: string,
   name: string,
-  environment: Environment,
+  { environment, globalCa }: { environment: Environment; globalCa: string },
   adapters: ReadonlyMap<string, UpstreamAdapter>,
 ): Promise<UpstreamSettings> {
   const where = join(directory, `${name}.yaml`)
@@ -90,6 +94,10 @@ async function readUpstream(
     artifactHosts: file.artifactHosts ?? [],
     privateNetwork: (allowed === undefined ? file.allowPrivateNetwork : allowed === 'true') ? 'allowed' : otherwise,
     fresh,
+    ...(file.network === undefined && globalCa === ''
+      ? {}
+      : { network: await readNetwork(where, directory, file.network, { environment, globalCa }) }),
+    trust: file.trust ?? 'untrusted',
     options: optionsOf(where, file, adapter),
     auth,
     visibility: file.visibility ?? (auth?.credentials ? 'private' : 'public'),

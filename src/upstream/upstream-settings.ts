@@ -1,4 +1,5 @@
 import type { Visibility } from '../auth/owner.ts'
+import type { NetworkSettings } from './network-settings.ts'
 import type { UpstreamAuth } from './upstream-auth.ts'
 
 /** One declared upstream. */
@@ -22,6 +23,10 @@ export interface UpstreamSettings {
   readonly privateNetwork: 'allowed' | 'origin' | 'refused'
   /** ms that a document is served without asking; null: the default. */
   readonly fresh: number | null
+  /** Policies may leave out upstreams that are trusted (pull-through.md §8.1). */
+  readonly trust: 'untrusted' | 'trusted'
+  /** absent: directly, or through the proxy of the environment, with the usual certificates. */
+  readonly network?: NetworkSettings
   /** What only upstreams of this type have; it passed the adapter's schema. */
   readonly options: Readonly<Record<string, unknown>>
   /** null: requests are not signed, except by tokens that anybody gets. */

@@ -39,7 +39,7 @@ export function renderTestPayload(parts: PackageJsonParts, owner: Owner, doer: O
   const rows = {
     package: {
       ...{ id: 0, ownerId: owner.id, repoId: 0, type: 'generic', name, lowerName: name },
-      ...{ semverCompatible: false, isInternal: false },
+      ...{ semverCompatible: false, isInternal: false, isPrivate: false },
     },
     version: {
       ...{ id: 0, packageId: 0, creatorId: doer.id, version: '1.0.0', lowerVersion: '1.0.0', ...times },

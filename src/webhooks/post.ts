@@ -1,10 +1,9 @@
 import { Agent, request } from 'undici'
 import { type AddressGuard, AddressRefused } from '../outbound/address-guard.ts'
+import { oneByOne } from '../outbound/one-by-one.ts'
 
 /** Bytes of an answer's body that are kept. */
 const KEPT_BODY = 64 * 1024
-/** Names that may wait to be looked up. */
-const MOST_LOOKUPS = 16
 
 /** What a receiver answered, or why it did not; ms that it took. */
 export type PostResult = { readonly duration: number } & (Answer | Failure)
@@ -103,30 +102,4 @@ async function readStart(body: AsyncIterable<Buffer> & { destroy(): unknown }): 
     // What has come is kept.
   }
   return Buffer.concat(chunks).subarray(0, KEPT_BODY).toString('utf8')
-}
-
-/**
- * Look-ups cannot be given up, and each holds one of the few threads that mirrors need too: whoever makes hooks on names
- * that nobody answers for keeps one of them busy, and no more.
- */
-function oneByOne(lookup: AddressGuard['lookup']): AddressGuard['lookup'] {
-  let waiting = 0
-  let last: Promise<void> = Promise.resolve()
-  return (host, options, callback) => {
-    if (waiting >= MOST_LOOKUPS) {
-      callback(Object.assign(new Error('too many names are being looked up'), { code: 'EAI_AGAIN' }), [])
-      return
-    }
-    waiting += 1
-    last = last.then(
-      () =>
-        new Promise((done) => {
-          lookup(host, options, (...answer) => {
-            waiting -= 1
-            done()
-            callback(...answer)
-          })
-        }),
-    )
-  }
 }

@@ -42,6 +42,9 @@ GET    /teams/:team                                 401 404 403 403 200
 PATCH  /teams/:team                                 401 404 403 403 403
 DELETE /teams/:team                                 401 404 403 403 403
 GET    /teams/:team/repos                           401 404 403 403 200
+GET    /teams/:team/repos/:org/:repository          401 404 403 403 200
+PUT    /teams/:team/repos/:org/:repository          401 404 403 403 403
+DELETE /teams/:team/repos/:org/:repository          401 404 403 403 403
 GET    /teams/:team/members                         401 404 403 403 200
 GET    /teams/:team/members/:username               401 404 403 403 200
 PUT    /teams/:team/members/:username               401 404 403 403 403
@@ -52,6 +55,11 @@ GET    /orgs/:org/upstreams/:type                   401 404 403 404 200
 PUT    /orgs/:org/upstreams/:type                   401 404 403 404 403
 GET    /orgs/:org/reserved-names/:type              401 404 403 404 200
 PUT    /orgs/:org/reserved-names/:type              401 404 403 404 403
+GET    /orgs/:org/policies                          401 404 403 404 200
+POST   /orgs/:org/policies                          401 404 403 404 403
+GET    /orgs/:org/policies/:policy                  401 404 403 404 404
+PATCH  /orgs/:org/policies/:policy                  401 404 403 404 403
+DELETE /orgs/:org/policies/:policy                  401 404 403 404 403
 GET    /orgs/:org/cleanup-rules                     401 404 403 404 200
 POST   /orgs/:org/cleanup-rules                     401 404 403 404 403
 POST   /orgs/:org/cleanup-rules/preview             401 404 403 404 403
@@ -102,6 +110,17 @@ POST   /admin/hooks/:hook/tests                     401 403 403 403 403
 GET    /admin/hooks/:hook/deliveries                401 403 403 403 403
 GET    /admin/hooks/:hook/deliveries/:delivery      401 403 403 403 403
 POST   /admin/hooks/:hook/deliveries/:delivery/redeliver 401 403 403 403 403
+GET    /orgs/:org/trusted_publishers                401 404 403 404 200
+POST   /orgs/:org/trusted_publishers                401 404 403 404 403
+GET    /orgs/:org/trusted_publishers/:publisher     401 404 403 404 404
+PATCH  /orgs/:org/trusted_publishers/:publisher     401 404 403 404 403
+DELETE /orgs/:org/trusted_publishers/:publisher     401 404 403 404 403
+GET    /user/trusted_publishers                     401 200 403 403 200
+POST   /user/trusted_publishers                     401 422 403 403 403
+GET    /user/trusted_publishers/:publisher          401 404 403 403 404
+PATCH  /user/trusted_publishers/:publisher          401 404 403 403 403
+DELETE /user/trusted_publishers/:publisher          401 404 403 403 403
+POST   /trusted_publishing/token                    422 422 422 422 422
 GET    /user/repos                                  401 200 403 403 200
 POST   /user/repos                                  401 422 403 422 403
 GET    /users/:username/repos                       404 404 403 403 200
@@ -114,6 +133,7 @@ DELETE /repos/:owner/:repository                    401 404 403 403 403
 GET    /packages/:owner                             401 403 403 403 200
 GET    /packages/:owner/:type/:name                 401 403 403 403 200
 DELETE /packages/:owner/:type/:name                 401 403 403 403 403
+PATCH  /packages/:owner/:type/:name                 401 403 403 403 403
 GET    /packages/:owner/:type/:name/-/latest        401 403 403 403 200
 POST   /packages/:owner/:type/:name/-/link/:repository 401 403 403 403 403
 POST   /packages/:owner/:type/:name/-/unlink        401 403 403 403 403
@@ -125,11 +145,20 @@ POST   /admin/users                                 401 403 403 403 403
 PATCH  /admin/users/:username                       401 403 403 403 403
 DELETE /admin/users/:username                       401 403 403 403 403
 POST   /admin/users/:username/rename                401 403 403 403 403
+GET    /admin/users/:username/orgs                  401 403 403 403 403
 POST   /admin/users/:username/orgs                  401 403 403 403 403
 GET    /admin/orgs                                  401 403 403 403 403
+GET    /admin/cron                                  401 403 403 403 403
+POST   /admin/cron/:task                            401 403 403 403 403
 GET    /admin/audit                                 401 403 403 403 403
 GET    /admin/audit/export                          401 403 403 403 403
 GET    /orgs/:org/audit                             401 404 403 404 200
+GET    /admin/policies                              401 403 403 403 403
+POST   /admin/policies                              401 403 403 403 403
+GET    /admin/policies/:policy                      401 403 403 403 403
+PATCH  /admin/policies/:policy                      401 403 403 403 403
+DELETE /admin/policies/:policy                      401 403 403 403 403
+POST   /admin/policies/presets/recommended          401 403 403 403 403
 GET    /admin/upstreams                             401 403 403 403 403
 POST   /admin/upstreams                             401 403 403 403 403
 GET    /admin/upstreams/:upstream                   401 403 403 403 403
@@ -157,7 +186,9 @@ const parameters: Record<string, string> = {
   repository: 'repo',
   upstream: 'none',
   hook: '1',
+  publisher: '1',
   delivery: '1',
+  policy: '1',
 }
 
 describe('the access matrix of the REST API', () => {

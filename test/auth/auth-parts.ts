@@ -10,8 +10,11 @@ import { Permissions } from '../../src/auth/permissions.ts'
 import { RegistryJwts } from '../../src/auth/registry-jwt.ts'
 import { longestTokenLife, RegistryTokens } from '../../src/auth/registry-tokens.ts'
 import type { Scopes } from '../../src/auth/scopes.ts'
+import { SecretBox } from '../../src/auth/secret-box.ts'
 import { SignInGuard } from '../../src/auth/sign-in-guard.ts'
 import { SigningKeys } from '../../src/auth/signing-keys.ts'
+import { TwoFactor } from '../../src/auth/two-factor.ts'
+import { TwoFactorCheck } from '../../src/auth/two-factor-check.ts'
 import { Notices } from '../../src/cache/notices.ts'
 import { Tallies } from '../../src/cache/tallies.ts'
 import { Database } from '../../src/db/connect.ts'
@@ -39,6 +42,7 @@ export class AuthParts {
   readonly accessTokens
   readonly signingKeys
   readonly jwts
+  readonly twoFactor
   readonly registryTokens
   readonly authenticator
   readonly permissions
@@ -59,12 +63,18 @@ export class AuthParts {
     this.signingKeys = new SigningKeys({ db, models, clock, longestLife: longestTokenLife })
     this.jwts = new RegistryJwts({ keys: this.signingKeys, clock, issuer: ISSUER })
     const { jwts } = this
-    this.registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, clock, notices })
+    const box = new SecretBox(Buffer.alloc(32, 7))
+    this.twoFactor = new TwoFactor({ db, models, notices, clock, box, issuer: 'Entrepot (example.org)' })
+    const { twoFactor } = this
+    this.registryTokens = new RegistryTokens({ jwts, accounts, accessTokens, twoFactor, clock, notices })
     const { registryTokens } = this
     const tallies = new Tallies({ clock, onError: (error) => this.errors.push(error) })
     const limits = { perAccountAndAddress: 5, perAddress: 300, perAccount: 100 }
     const guard = new SignInGuard({ tallies, clock, limits, onRefused: () => {}, onFailed: () => {} })
-    this.authenticator = new Authenticator({ accounts, accessTokens, passwords, registryTokens, guard, notices })
+    const twoFactorCheck = new TwoFactorCheck({ twoFactor, guard, clock, onRecoveryCode: () => {} })
+    this.authenticator = new Authenticator({
+      ...{ accounts, accessTokens, passwords, registryTokens, guard, twoFactorCheck, notices },
+    })
     this.permissions = new Permissions(memberships, { requireSignIn: false })
   }
 

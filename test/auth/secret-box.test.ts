@@ -52,6 +52,16 @@ describe('SecretBox', () => {
     expect(await readdir(dataDir)).toEqual([])
   })
 
+  test('waits for a key that another server is just writing', async () => {
+    const path = join(dataDir, 'secret-key')
+    await writeFile(path, '')
+    const opening = Promise.all([open(), open()])
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    await writeFile(path, `${Buffer.alloc(32, 3).toString('base64')}\n`)
+    const sealed = new SecretBox(Buffer.alloc(32, 3)).seal('text', 'a')
+    for (const box of await opening) expect(box.unseal(sealed, 'a')).toBe('text')
+  })
+
   test('does not start with a file that is no key, and leaves it alone', async () => {
     await writeFile(join(dataDir, 'secret-key'), 'short\n')
     await expect(open()).rejects.toThrow(ConfigError)

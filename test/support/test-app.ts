@@ -6,6 +6,7 @@ import { type Logger, pino } from 'pino'
 import { buildApp } from '../../src/app.ts'
 import { packageRules, upstreamAdapters } from '../../src/commands/start.ts'
 import { loadConfig } from '../../src/config/config.ts'
+import { addJobs } from '../../src/jobs.ts'
 import { buildServices, type Services } from '../../src/services.ts'
 import { createMigratedDatabaseUrl } from './test-database.ts'
 
@@ -88,6 +89,7 @@ export class TestApp {
       packageRules: packageRules(),
     })
     await services.accounts.ensureFirstAdmin(config, dataDir, () => {})
+    addJobs(services)
     const app = await buildApp(services)
     await app.ready()
     settleAfterChanges(app, services)

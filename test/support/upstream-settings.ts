@@ -13,6 +13,7 @@ export function settingsOf(url: string, changes: Partial<UpstreamSettings> = {})
     artifactHosts: [],
     privateNetwork: 'allowed',
     fresh: null,
+    trust: 'untrusted',
     options: {},
     auth: null,
     visibility: 'public',

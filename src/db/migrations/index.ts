@@ -1,6 +1,7 @@
 import { type QueryInterface, QueryTypes } from 'sequelize'
 import { SequelizeStorage, Umzug } from 'umzug'
 import type { Database } from '../connect.ts'
+import { runAlone } from '../lock.ts'
 import * as initial from './0001-initial.ts'
 import * as containers from './0002-containers.ts'
 import * as reservedNames from './0003-reserved-names.ts'
@@ -12,6 +13,17 @@ import * as tokenRestrictions from './0008-token-restrictions.ts'
 import * as audit from './0009-audit.ts'
 import * as repositories from './0010-repositories.ts'
 import * as accountRedirects from './0011-account-redirects.ts'
+import * as twoFactor from './0012-two-factor.ts'
+import * as externalIdentities from './0014-external-identities.ts'
+import * as packageVisibility from './0015-package-visibility.ts'
+import * as policies from './0016-policies.ts'
+import * as trustedPublishers from './0013-trusted-publishers.ts'
+import * as jobRuns from './0020-job-runs.ts'
+import * as teamRepositories from './0021-team-repositories.ts'
+import { repeatable } from './repeatable.ts'
+
+/** ms that a process waits for another one's migrations. */
+const PATIENCE = 300_000
 
 const migrations = [
   { name: '0001-initial', up: initial.up },
@@ -25,17 +37,29 @@ const migrations = [
   { name: '0009-audit', up: audit.up },
   { name: '0010-repositories', up: repositories.up },
   { name: '0011-account-redirects', up: accountRedirects.up },
+  { name: '0012-two-factor', up: twoFactor.up },
+  { name: '0014-external-identities', up: externalIdentities.up },
+  { name: '0015-package-visibility', up: packageVisibility.up },
+  { name: '0016-policies', up: policies.up },
+  { name: '0013-trusted-publishers', up: trustedPublishers.up },
+  { name: '0020-job-runs', up: jobRuns.up },
+  { name: '0021-team-repositories', up: teamRepositories.up },
 ]
 
-/** Brings the schema up to date; returns the names of the migrations that ran. */
+/**
+ * Brings the schema up to date; returns the names of the migrations that ran. Of processes that start together one
+ * migrates, and the others wait for it.
+ */
 export async function migrate(db: Database): Promise<string[]> {
   const umzug = new Umzug<QueryInterface>({
     migrations: migrations.map(({ name, up }) => ({ name, up: ({ context }) => up(context) })),
-    context: db.sequelize.getQueryInterface(),
+    context: repeatable(db.sequelize.getQueryInterface()),
     storage: new SequelizeStorage({ sequelize: db.sequelize, tableName: 'migration' }),
     logger: undefined,
   })
-  return alone(db, async () => (await umzug.up()).map(({ name }) => name))
+  const done = await runAlone(db, 'migration', PATIENCE, async () => (await umzug.up()).map(({ name }) => name))
+  if (done === null) throw new Error('another process has been migrating the database for five minutes')
+  return done.result
 }
 
 /**
@@ -53,14 +77,4 @@ export async function compareSchema(db: Database): Promise<{ pending: string[]; 
     pending: known.filter((name) => !done.has(name)),
     unknown: [...done].filter((name) => !known.includes(name)),
   }
-}
-
-/** Replicas that start together migrate one after the other; a SQLite file has one server anyway. */
-async function alone<T>(db: Database, work: () => Promise<T>): Promise<T> {
-  if (db.dialect === 'sqlite') return work()
-  return db.sequelize.transaction(async (transaction) => {
-    const name = "CONCAT(DATABASE(), '.migration')"
-    await db.sequelize.query(`SELECT GET_LOCK(${name}, 300)`, { transaction })
-    return work().finally(() => db.sequelize.query(`SELECT RELEASE_LOCK(${name})`, { transaction }))
-  })
 }

@@ -1,6 +1,7 @@
 import type { Owner } from '../../auth/owner.ts'
 import { Invalid, MethodNotAllowed, NotFound } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
+import { isPublicPackage } from '../../http/package-visibility.ts'
 import type { AlsoInTransaction, FileNaming, PackageCreationInfo } from '../../packages/package-info.ts'
 import type { Services } from '../../services.ts'
 import type { Digest } from '../../storage/digest.ts'
@@ -25,7 +26,7 @@ export async function findBlob(
   digest: Digest,
   method: 'GET' | 'HEAD',
 ): Promise<ContentAnswer> {
-  const { packages, permissions, db } = services
+  const { packages, db } = services
   const key = formatDigest(digest)
   const repository = { ownerId: owner.id, type: CONTAINER, name }
   const blob = await packages.lookup.remember(repository, 'blob', [key], async () => {
@@ -48,7 +49,7 @@ export async function findBlob(
     lastModified: null,
     versionId: null,
     headers: {},
-    cacheControl: cacheControl.artifact(permissions.isPublic(owner)),
+    cacheControl: cacheControl.artifact(await isPublicPackage(services, owner, CONTAINER, name)),
   }
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { Unauthenticated } from '../../errors.ts'
+import type { Owner } from '../../auth/owner.ts'
+import { NotFound, Unauthenticated } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { mountOf } from './address.ts'
 import { listRepositories } from './catalog.ts'
@@ -23,7 +24,7 @@ export const catalogRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const query = request.query as object
       const { n, last } = readPage(query)
       const limit = Math.min(n ?? DEFAULT_LIMIT, MAX_LIMIT)
-      const mirror = mountOf(request)?.owner ?? null
+      const mirror = await findMirror(request)
       const found = limit === 0 ? [] : await listRepositories(app.services, { doer, mirror, last, limit: limit + 1 })
       const repositories = found.slice(0, limit)
       if (found.length > limit) reply.headers(nextPage(pathOf(request), query, repositories.at(-1)!))
@@ -33,6 +34,16 @@ export const catalogRoutes: FastifyPluginAsyncTypebox = async (app) => {
         .send({ repositories })
     },
   })
+}
+
+/** The mirror that is asked for, if one is; NotFound for one of which the caller may not know (security.md S4). */
+async function findMirror(request: FastifyRequest): Promise<Owner | null> {
+  const { accounts, permissions } = request.server.services
+  const mount = mountOf(request)
+  if (mount === null) return null
+  const owner = await accounts.findById(mount.owner.id)
+  if (owner === null || !(await permissions.canSee(request.doer, owner))) throw new NotFound('owner')
+  return owner
 }
 
 function pathOf(request: FastifyRequest): string {

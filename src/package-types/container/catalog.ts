@@ -53,7 +53,8 @@ async function findReadable(
   for (const owner of await readOwners(models, ids)) {
     if (doer.restriction?.allowsSome(owner.lowerName, CONTAINER) === false) continue
     const rules = doer.restriction?.of(owner.lowerName) ?? null
-    if ((await permissions.accessMode(doer, owner)) > 0) readable.push({ id: owner.id, rules })
+    if ((await permissions.accessMode(doer, owner)) < 1) continue
+    readable.push({ id: owner.id, rules, showsPrivate: await permissions.readsPrivate(doer, owner) })
   }
   return readable
 }

@@ -47,6 +47,9 @@ const INVALID: { readonly [S in Subject]?: string } = {
   paging: 'PAGINATION_NUMBER_INVALID',
 }
 
+/** What is wrong with credentials that were sent; docker shows it to its user. */
+const EXPLAINED: ReadonlySet<Subject> = new Set(['token', 'user', 'one-time-code'])
+
 /**
  * An error in the form of the OCI distribution-spec (container.md §2). Anonymous callers are asked to sign in for owners
  * that do not exist as for closed ones, and who is signed in gets 404 for both unless he may know of the owner: no answer
@@ -58,7 +61,7 @@ export const renderError: RenderError = (error, request) => {
   const isUnknownOwner = error instanceof NotFound && error.subject === 'owner'
   if (error.status === 401 || (isUnknownOwner && isAnonymous)) {
     headers['www-authenticate'] = challengeOf(request, error)
-    const saysWhy = error.subject === 'token' || error.subject === 'user'
+    const saysWhy = error.subject !== undefined && EXPLAINED.has(error.subject)
     return answer(401, 'UNAUTHORIZED', saysWhy ? error.message : 'authentication required', headers)
   }
   if (isUnknownOwner || (error instanceof Forbidden && error.hidesOwner)) {

@@ -1,6 +1,7 @@
 import type { Owner } from '../../auth/owner.ts'
 import { NotFound } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
+import { isPublicPackage } from '../../http/package-visibility.ts'
 import type { Services } from '../../services.ts'
 import type { Digest } from '../../storage/digest.ts'
 import { findBlob } from './blobs.ts'
@@ -38,7 +39,7 @@ export class HostedImages implements ContainerSource {
       throw new NotFound('manifest', text)
     }
     const { blob, mediaType, filedAt, versionId } = row
-    const isPublic = this.#isPublic
+    const isPublic = await this.#isPublic(name)
     return {
       digest: 'tag' in reference ? requireDigest(row.digest) : reference.digest,
       mediaType,
@@ -64,7 +65,7 @@ export class HostedImages implements ContainerSource {
     await this.#requireRepository(name)
     const limit = Math.min(n ?? MAX_TAGS, MAX_TAGS)
     const tags = await readTags(this.#services.db, this.#repository(name), last, limit + 1)
-    return { names: tags.slice(0, limit), hasMore: tags.length > limit, ...this.#listed }
+    return { names: tags.slice(0, limit), hasMore: tags.length > limit, ...(await this.#listed(name)) }
   }
 
   async referrers(name: string, subject: Digest, last: string | null): Promise<Referrers> {
@@ -74,7 +75,7 @@ export class HostedImages implements ContainerSource {
     const manifests: ReferrerDescriptor[] = []
     // One after the other: some are read from the store.
     for (const row of rows) manifests.push(await toReferrer(this.#services.packages.blobs, row))
-    return { manifests, hasMore, ...this.#listed }
+    return { manifests, hasMore, ...(await this.#listed(name)) }
   }
 
   async #requireRepository(name: string): Promise<void> {
@@ -86,11 +87,11 @@ export class HostedImages implements ContainerSource {
     return { ownerId: this.#owner.id, type: CONTAINER, name }
   }
 
-  get #listed() {
-    return { headers: {}, cacheControl: cacheControl.hosted(this.#isPublic) }
+  async #listed(name: string) {
+    return { headers: {}, cacheControl: cacheControl.hosted(await this.#isPublic(name)) }
   }
 
-  get #isPublic(): boolean {
-    return this.#services.permissions.isPublic(this.#owner)
+  #isPublic(name: string): Promise<boolean> {
+    return isPublicPackage(this.#services, this.#owner, CONTAINER, name)
   }
 }

@@ -19,10 +19,12 @@ export interface ReferrerRow {
   readonly metadataJson: string
 }
 
-/** An owner whose repositories are wanted: all of them (null), or those that any of the rules means. */
+/** An owner whose repositories are wanted: all of them (rules null), or those that any of the rules means. */
 export interface ListedOwner {
   readonly id: number
   readonly rules: readonly NameRule[] | null
+  /** Private ones too. */
+  readonly showsPrivate: boolean
 }
 
 const SELECT = { type: QueryTypes.SELECT } as const
@@ -115,11 +117,16 @@ export async function readRepositories(
   if (owners.length === 0) return []
   const bind = [last]
   const place = (value: string) => `$${bind.push(value)}`
-  const whole = owners.filter(({ rules }) => rules === null).map(({ id }) => id)
+  const isVisible = (showsPrivate: boolean) => (showsPrivate ? '' : ' AND p.is_private = 0')
   const conditions = [
-    ...(whole.length === 0 ? [] : [`p.owner_id IN (${whole.join(', ')})`]),
-    ...owners.flatMap(({ id, rules }) =>
-      rules === null ? [] : [`(p.owner_id = ${id} AND ${matchesAnyRule(rules, place)})`],
+    ...[true, false].flatMap((shown) => {
+      const ids = owners
+        .filter(({ rules, showsPrivate }) => rules === null && showsPrivate === shown)
+        .map(({ id }) => id)
+      return ids.length === 0 ? [] : [`(p.owner_id IN (${ids.join(', ')})${isVisible(shown)})`]
+    }),
+    ...owners.flatMap(({ id, rules, showsPrivate }) =>
+      rules === null ? [] : [`(p.owner_id = ${id}${isVisible(showsPrivate)} AND ${matchesAnyRule(rules, place)})`],
     ),
   ]
   const path =

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { parseScopes } from '../../auth/grants.ts'
 import { Invalid, Unauthenticated } from '../../errors.ts'
+import { readOneTimeCode } from '../../http/authenticate.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { readBody } from '../../http/raw-body.ts'
 import { answerTokenRequest, checkUsable, type Identity } from './token.ts'
@@ -53,9 +54,13 @@ function asked(parameters: URLSearchParams) {
   return { service: parameters.get('service') ?? '', scopes: parseScopes(parameters.getAll('scope')) }
 }
 
-async function identifyByHeader({ server, headers, ip: address }: FastifyRequest): Promise<Identity> {
-  const { authenticator } = server.services
-  return { doer: await authenticator.authenticate(headers.authorization, { address }), refresh: null }
+async function identifyByHeader(request: FastifyRequest): Promise<Identity> {
+  const { server, headers, ip: address } = request
+  const code = readOneTimeCode(request)
+  return {
+    doer: await server.services.authenticator.authenticate(headers.authorization, { address, code }),
+    refresh: null,
+  }
 }
 
 async function identifyByForm(request: FastifyRequest, form: URLSearchParams): Promise<Identity> {
@@ -63,7 +68,8 @@ async function identifyByForm(request: FastifyRequest, form: URLSearchParams): P
   const grantType = form.get('grant_type')
   if (grantType === 'password') {
     const [username, password] = [form.get('username') ?? '', form.get('password') ?? '']
-    return { doer: await authenticator.signIn({ username, password }, request.ip), refresh: null }
+    const proof = { address: request.ip, code: readOneTimeCode(request) }
+    return { doer: await authenticator.signIn({ username, password }, proof), refresh: null }
   }
   if (grantType === 'refresh_token') {
     const token = form.get('refresh_token') ?? ''

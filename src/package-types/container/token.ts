@@ -1,7 +1,7 @@
 import { anonymous, type Doer } from '../../auth/authenticator.ts'
 import { type AskedScopes, formatScopes, type Grant, Grants } from '../../auth/grants.ts'
 import { Forbidden, Overloaded, TooManyRequests, Unauthenticated } from '../../errors.ts'
-import { findRefusal } from '../../http/access.ts'
+import { findOwnerRefusal } from '../../http/access.ts'
 import type { Services } from '../../services.ts'
 import { CONTAINER } from './names.ts'
 import { canonicalRepository, mirrorOfService } from './repository.ts'
@@ -106,8 +106,9 @@ async function grant(
   for (const asked of scopes.repositories) {
     const repository = await canonicalRepository(services, service, asked.name)
     if (repository === null) continue
+    // A token for a package that is hidden is granted like one for a package that is not there, and opens as little.
     const refusals = await Promise.all(
-      asked.actions.map((action) => findRefusal(services, doer, repository, RIGHT[action])),
+      asked.actions.map((action) => findOwnerRefusal(services, doer, repository, RIGHT[action])),
     )
     const actions = asked.actions.filter((_action, index) => refusals[index] === null)
     if (actions.length === 0) continue

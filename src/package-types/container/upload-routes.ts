@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { Invalid, QuotaExceeded, TooLarge } from '../../errors.ts'
-import { findRefusal } from '../../http/access.ts'
+import { findOwnerRefusal } from '../../http/access.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { rawBody } from '../../http/raw-body.ts'
 import type { UploadSession } from '../../packages/upload-sessions.ts'
@@ -92,8 +92,8 @@ export async function cancelUpload(call: Call<'upload'>): Promise<FastifyReply> 
 /** `GET` of an upload: how far it is. Only who may push is told; others are asked to sign in for that. */
 export async function sendUploadStatus(call: Call<'upload'>): Promise<FastifyReply> {
   const { request, owner, name } = call
-  const target = { owner, type: CONTAINER, name }
-  const refusal = await findRefusal(request.server.services, request.doer, target, 'write')
+  const target = { owner: request.target?.hiddenOwner ?? owner, type: CONTAINER, name }
+  const refusal = await findOwnerRefusal(request.server.services, request.doer, target, 'write')
   if (refusal !== null) throw refusal
   return sendProgress(call, await sessionOf(call), 204)
 }

@@ -1,14 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { cacheControl } from '../../http/cache-control.ts'
+import { isPublicPackage } from '../../http/package-visibility.ts'
 import { sendFile } from '../../http/send-file.ts'
 import { reprDigest } from './content-digest.ts'
-import { deleteFile, deleteVersion, getFile, openFile } from './files.ts'
+import { deleteFile, deleteVersion, GENERIC, getFile, openFile } from './files.ts'
 import { filePath, fileUrl, versionPath, versionUrl } from './paths.ts'
 import { uploadRoutes } from './upload-routes.ts'
 
 /** Everything below `/api/packages/{owner}/generic` (generic.md §1). */
 export const routes: FastifyPluginAsyncTypebox = async (scope) => {
-  const { packages, config } = scope.services
+  const { packages } = scope.services
   // A scope of its own: the hooks of the form parser run for every request of theirs.
   await scope.register(uploadRoutes)
 
@@ -22,7 +23,7 @@ export const routes: FastifyPluginAsyncTypebox = async (scope) => {
       const record = await getFile(packages, owner, request.params)
       const { file, blob, version } = record
       if (request.method === 'GET' && file.isLead) packages.downloads.count(version.id)
-      const isPublic = owner.visibility === 'public' && !config.auth.requireSignIn
+      const isPublic = await isPublicPackage(scope.services, owner, GENERIC, request.params.name)
       return sendFile(request, reply, () => openFile(packages, record), blob.size, {
         etag: `"sha256:${blob.hashSha256}"`,
         lastModified: file.createdAt,

@@ -120,8 +120,9 @@ export async function namePlugins(
 ): Promise<void> {
   const plugins = (await tryRead(bytes))?.plugins ?? []
   if (plugins.length === 0) return
-  const { db } = services
+  const { db, permissions } = services
   const group = groupOf(path)
+  const readsPrivate = await permissions.readsPrivate(doer, owner)
   // A client sends all that it has read and its own: of most there is nothing new.
   const rows = await readPlugins(db, owner.id, group)
   const known = new Map(rows.map((row) => [row.package.lowerName, row.value]))
@@ -132,7 +133,7 @@ export async function namePlugins(
     if (doer.restriction?.allows(owner.lowerName, MAVEN, plugin) === false) continue
     const changed = await db.inTransaction(async (transaction) => {
       const row = await findPlugin(db, owner.id, plugin, transaction)
-      if (row === null || row.value === value) return null
+      if (row === null || row.value === value || (row.package.isPrivate && !readsPrivate)) return null
       await writePlugin(db, row.package.id, value, transaction)
       return row.package
     })

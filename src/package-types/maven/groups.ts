@@ -5,7 +5,7 @@ import type { PackageEvents } from '../../packages/events.ts'
 import { MAVEN } from './coordinates.ts'
 import { renderMetadata } from './hosted-document.ts'
 import { type PluginEntry, renderPluginMetadata } from './metadata-xml.ts'
-import { hasGroup, readPlugins } from './queries.ts'
+import { hasGroup, type PluginRow, readPlugins } from './queries.ts'
 import type { DigestedDocument } from './source.ts'
 
 /** A notice that is lost hides a change for this long, ms. */
@@ -18,6 +18,8 @@ export interface Group {
   readonly isOurs: boolean
   /** The group's metadata; null when there are no plugins in it. */
   readonly document: DigestedDocument | null
+  /** The same for who does not read private packages; the very same when none of them is a plugin. */
+  readonly publicDocument: DigestedDocument | null
 }
 
 /**
@@ -42,9 +44,13 @@ export class HostedGroups {
     return this.#groups.get(toKey(ownerId, group), async () => {
       const isOurs = await hasGroup(this.#db, ownerId, group)
       const rows = isOurs ? await readPlugins(this.#db, ownerId, group) : []
-      const plugins = rows.map((row) => toEntry(row.package.name, row.value!))
-      const bytes = plugins.length === 0 ? null : renderPluginMetadata(plugins)
-      return { isOurs, document: bytes === null ? null : await renderMetadata(bytes) }
+      const publicRows = rows.filter((row) => !row.package.isPrivate)
+      const document = await renderPlugins(rows)
+      return {
+        isOurs,
+        document,
+        publicDocument: publicRows.length === rows.length ? document : await renderPlugins(publicRows),
+      }
     })
   }
 }
@@ -60,6 +66,11 @@ export function formatPlugin({ prefix, name }: Pick<PluginEntry, 'prefix' | 'nam
  */
 export function defaultPrefix(artifact: string): string {
   return /^(.+)-maven-plugin$/.exec(artifact)?.[1] ?? /^maven-(.+)-plugin$/.exec(artifact)?.[1] ?? artifact
+}
+
+async function renderPlugins(rows: readonly PluginRow[]): Promise<DigestedDocument | null> {
+  const plugins = rows.map((row) => toEntry(row.package.name, row.value!))
+  return plugins.length === 0 ? null : renderMetadata(renderPluginMetadata(plugins))
 }
 
 function toEntry(packageName: string, value: string): PluginEntry {

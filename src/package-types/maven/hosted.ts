@@ -1,6 +1,7 @@
 import type { Owner } from '../../auth/owner.ts'
 import { NotFound } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
+import { isPublicPackage } from '../../http/package-visibility.ts'
 import type { FileRecord } from '../../packages/package-info.ts'
 import type { Services } from '../../services.ts'
 import type { Algorithm } from '../../storage/digest.ts'
@@ -15,7 +16,6 @@ import {
   type SnapshotMetadataPath,
 } from './coordinates.ts'
 import { digestsOfBlob } from './files.ts'
-import type { HostedGroups } from './groups.ts'
 import { renderMetadata } from './hosted-document.ts'
 import { renderArtifactMetadata, renderSnapshotMetadata } from './metadata-xml.ts'
 import { readSnapshot, readVersions } from './queries.ts'
@@ -27,6 +27,9 @@ interface Rendered {
   readonly document: DigestedDocument | null
 }
 
+/** The metadata of a group, and whether it is that to everybody; null: there is none. */
+export type FindGroup = (group: string) => Promise<{ document: DigestedDocument; isPublic: boolean } | null>
+
 const NOTHING: Rendered = Object.freeze({ document: null })
 /** Characters that a document in memory costs beside its bytes. */
 const OVERHEAD = 1_000
@@ -34,13 +37,12 @@ const OVERHEAD = 1_000
 /** The packages that an owner has published here. A warm answer runs no SQL and renders nothing. */
 export class HostedMaven implements MavenSource {
   readonly #services: Services
-  readonly #groups: HostedGroups | null
+  readonly #findGroup: FindGroup
   readonly #owner: Owner
 
-  /** `groups` null: there is no metadata of groups for the caller. */
-  constructor(services: Services, groups: HostedGroups | null, owner: Owner) {
+  constructor(services: Services, findGroup: FindGroup, owner: Owner) {
     this.#services = services
-    this.#groups = groups
+    this.#findGroup = findGroup
     this.#owner = owner
   }
 
@@ -57,19 +59,22 @@ export class HostedMaven implements MavenSource {
       lastModified: file.createdAt,
       digests: digestsOfBlob(blob),
       versionId: file.isLead ? version.id : null,
-      ...this.#headers(isImmutable(path)),
+      ...(await this.#headers(path, isImmutable(path))),
     }
   }
 
   async checksum(path: FilePath, algorithm: Algorithm): Promise<ChecksumAnswer> {
     const { blob } = await this.#find(path)
-    return { hex: digestsOfBlob(blob)[algorithm], ...this.#headers(isImmutable(path)) }
+    return { hex: digestsOfBlob(blob)[algorithm], ...(await this.#headers(path, isImmutable(path))) }
   }
 
   async document(path: DocumentPath): Promise<DocumentAnswer> {
-    const document = await this.#document(path)
-    if (document === null) throw new NotFound('file')
-    return { ...document, ...this.#headers(false) }
+    if (path.kind === 'root') throw new NotFound('file')
+    const document = path.kind === 'metadata' ? await this.#artifactMetadata(path) : await this.#snapshotMetadata(path)
+    if (document !== null) return { ...document, ...(await this.#headers(path, false)) }
+    const group = path.kind === 'metadata' ? await this.#findGroup(groupOf(path)) : null
+    if (group === null) throw new NotFound('file')
+    return { ...group.document, headers: {}, cacheControl: cacheControl.hosted(group.isPublic) }
   }
 
   async #find(path: FilePath): Promise<FileRecord> {
@@ -78,13 +83,6 @@ export class HostedMaven implements MavenSource {
     const record = await lookup.findFile(this.#owner.id, MAVEN, name, path.version, path.filename)
     if (record === null) throw new NotFound('file')
     return record
-  }
-
-  async #document(path: DocumentPath): Promise<DigestedDocument | null> {
-    if (path.kind === 'root') return null
-    if (path.kind === 'snapshot-metadata') return this.#snapshotMetadata(path)
-    const document = await this.#artifactMetadata(path)
-    return document ?? (await this.#groups?.find(this.#owner.id, groupOf(path)))?.document ?? null
   }
 
   #artifactMetadata(path: MetadataPath): Promise<DigestedDocument | null> {
@@ -129,8 +127,8 @@ export class HostedMaven implements MavenSource {
     return rendered.document
   }
 
-  #headers(isForEver: boolean) {
-    const isPublic = this.#services.permissions.isPublic(this.#owner)
+  async #headers(path: FilePath | MetadataPath | SnapshotMetadataPath, isForEver: boolean) {
+    const isPublic = await isPublicPackage(this.#services, this.#owner, MAVEN, packageName(path)!)
     return {
       headers: {},
       cacheControl: isForEver ? cacheControl.artifact(isPublic) : cacheControl.hosted(isPublic),

@@ -25,7 +25,7 @@ export const routes: FastifyPluginAsyncTypebox = async (app) => {
       const parsed = pathOf(request)
       if (parsed === null) throw new NotFound('file')
       const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
-      const source = await sources.find(request.doer, request.target!.owner, parsed.path, method)
+      const source = await sources.find(request.doer, request.target!, parsed.path, method)
       if (parsed.checksum !== null) return sendChecksum(request, reply, source, parsed)
       if (parsed.path.kind === 'file') return sendArtifact(request, reply, source, parsed.path)
       const { document, digests, headers, cacheControl } = await source.document(parsed.path)

@@ -1,11 +1,12 @@
 import type { Doer } from '../../auth/authenticator.ts'
 import type { Owner } from '../../auth/owner.ts'
 import { NotFound } from '../../errors.ts'
+import type { Target } from '../../http/decorate.ts'
 import type { Services } from '../../services.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { groupOf, MAVEN, packageName, type RepositoryPath } from './coordinates.ts'
 import { HostedGroups } from './groups.ts'
-import { HostedMaven } from './hosted.ts'
+import { type FindGroup, HostedMaven } from './hosted.ts'
 import { MirroredMaven } from './mirrored.ts'
 import { MirroredDocuments } from './mirrored-documents.ts'
 import type { MavenSource } from './source.ts'
@@ -26,25 +27,38 @@ export class Sources {
   }
 
   /** Whose answer a path gets; UpstreamUnavailable when an upstream that must be asked does not answer. */
-  async find(doer: Doer, owner: Owner, path: RepositoryPath, method: Method): Promise<MavenSource> {
+  async find(doer: Doer, target: Target, path: RepositoryPath, method: Method): Promise<MavenSource> {
+    const { owner } = target
     const name = packageName(path)
-    if (name === null || (await this.#isOwnGroup(owner, path))) return this.#withoutName(doer, owner, path, method)
+    if (name === null || (await this.#isOwnGroup(owner, path))) return this.#withoutName(doer, target, path, method)
     const { upstream: engine } = this.#services
     const resolution = await engine.resolve(doer, owner, MAVEN, name, (upstream) => this.#has(upstream, path))
-    if (resolution.kind === 'hosted') return this.#hosted(doer, owner)
+    if (resolution.kind === 'hosted') return this.#hosted(doer, target)
     const { upstream, isPublic } = resolution
     return new MirroredMaven(this.#services, this.#documents, { upstream, isPublic, method })
   }
 
-  #hosted({ restriction }: Doer, owner: Owner): MavenSource {
-    // The metadata of a group names all plugins in it.
-    const showsGroups = restriction === null || restriction.allowsAll(owner.lowerName, MAVEN)
-    return new HostedMaven(this.#services, showsGroups ? this.#groups : null, owner)
+  #hosted(doer: Doer, { owner, hiddenOwner = owner }: Target): MavenSource {
+    return new HostedMaven(this.#services, (group) => this.#findGroup(doer, hiddenOwner, group), owner)
+  }
+
+  /** The metadata of a group names all plugins in it that the doer may know of. */
+  async #findGroup(doer: Doer, owner: Owner, name: string): ReturnType<FindGroup> {
+    const { permissions } = this.#services
+    const { restriction } = doer
+    if (restriction !== null && !restriction.allowsAll(owner.lowerName, MAVEN)) return null
+    const group = await this.#groups.find(owner.id, name)
+    const isSameToAll = group.document === group.publicDocument
+    const document =
+      isSameToAll || (await permissions.readsPrivate(doer, owner)) ? group.document : group.publicDocument
+    if (document === null) return null
+    return { document, isPublic: document === group.publicDocument && permissions.isPublic(owner) }
   }
 
   /** A path that names no package says nothing of who might have it: it goes nowhere but to where it was sent. */
-  async #withoutName(doer: Doer, owner: Owner, path: RepositoryPath, method: Method): Promise<MavenSource> {
-    if (owner.kind !== 'mirror') return this.#hosted(doer, owner)
+  async #withoutName(doer: Doer, target: Target, path: RepositoryPath, method: Method): Promise<MavenSource> {
+    const { owner } = target
+    if (owner.kind !== 'mirror') return this.#hosted(doer, target)
     const { upstream: engine, permissions } = this.#services
     // The metadata of a group with one component: the group may be reserved all the same.
     if (path.kind === 'metadata' && (await engine.reservesAny(owner, MAVEN, [groupOf(path)]))) {

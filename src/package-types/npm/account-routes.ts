@@ -1,13 +1,17 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Proof } from '../../auth/two-factor-check.ts'
 import { Forbidden, NotFound } from '../../errors.ts'
+import { readOneTimeCode } from '../../http/authenticate.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { readJson } from '../../http/raw-body.ts'
 import { createListedToken, listTokens, login, logout, revokeToken } from './login.ts'
 import { noReplyAddress } from './people.ts'
 
 const MAX_BODY = 64 * 1024
+/** Seconds between npm's questions whether somebody has approved its login. */
+const POLL_INTERVAL = 2
 const USER_PREFIX = 'org.couchdb.user:'
 
 /** Who the caller is, logging in and out, and his tokens (npm.md §7). None of it is ever asked of an upstream. */
@@ -33,11 +37,31 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
     handler: async (request) => ({ username: request.doer.user!.name }),
   })
 
+  const ofWebLogin = { access: 'public', ignoresCredentials: true, limit: 'npmLogins' } as const
   // npm asks for name and password instead when the login in the browser answers 4xx.
-  app.post('/-/v1/login', { config: { access: 'public', ignoresCredentials: true } }, async (request) => {
+  app.post('/-/v1/login', { config: ofWebLogin }, async (request) => {
     refuseOnMirror(request)
-    throw new NotFound('route', 'for login in a browser')
+    const { signIn, config } = services
+    if (signIn.providers.size === 0) throw new NotFound('route', 'for login in a browser')
+    const registry = `${config.baseUrl}/api/packages/${request.target!.owner.name}/npm/`
+    const { login, done } = await signIn.npmLogins.begin(registry, request.ip)
+    return { loginUrl: `${config.baseUrl}/login?npm=${login}`, doneUrl: `${registry}-/v1/done/${done}` }
   })
+
+  app.get(
+    '/-/v1/done/:secret',
+    {
+      // A HEAD would be handled as this is, and the token lost.
+      exposeHeadRoute: false,
+      config: { access: 'public', ignoresCredentials: true },
+      schema: { params: Type.Object({ owner, secret: Type.String() }) },
+    },
+    async (request, reply) => {
+      const token = await services.signIn.npmLogins.finish(request.params.secret, request.ip)
+      // Without Retry-After npm asks without a pause.
+      return token === null ? reply.code(202).header('retry-after', String(POLL_INTERVAL)).send({}) : { token }
+    },
+  )
 
   for (const url of ['/-/user/:user', '/-/user/:user/-rev/:revision']) {
     const schema = { params: Type.Object({ owner, user: Type.String() }) }
@@ -45,7 +69,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
     app.put(url, { config, schema }, async (request, reply) => {
       refuseOnMirror(request)
       const name = readUser(request.params.user)
-      const token = await login(services, name, await readJson(request, MAX_BODY), request.ip)
+      const token = await login(services, name, await readJson(request, MAX_BODY), proofOf(request))
       return reply.code(201).send({ ok: true, id: `${USER_PREFIX}${name}`, token })
     })
   }
@@ -85,10 +109,11 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
     handler: async (request) => {
       const { doer } = request
       const user = doer.user!
+      const hasTwoFactor = (await services.twoFactor.confirmedAt(user.id)) !== null
       // A token made for packages does not read its user's data.
       const mayRead = doer.scopes === null || doer.scopes.allows('user', 'read')
       return {
-        tfa: null,
+        tfa: mayRead && hasTwoFactor ? { mode: 'auth-only', pending: false } : null,
         name: user.name,
         email: mayRead ? user.email : noReplyAddress(services.config, user),
         email_verified: true,
@@ -116,7 +141,7 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const ofTokens = { access: 'signed-in', scope: null, limit: 'npmLogins' } as const
   app.post('/-/npm/v1/tokens', { config: ofTokens }, async (request) => {
     refuseOnMirror(request)
-    return createListedToken(services, request.doer, await readJson(request, MAX_BODY), request.ip)
+    return createListedToken(services, request.doer, await readJson(request, MAX_BODY), proofOf(request))
   })
 
   app.delete(
@@ -135,6 +160,10 @@ export const accountRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
 function refuseOnMirror({ target }: FastifyRequest): void {
   if (target!.owner.kind === 'mirror') throw new Forbidden('log in at the registry of your organization', 'user')
+}
+
+function proofOf(request: FastifyRequest): Proof {
+  return { address: request.ip, code: readOneTimeCode(request) }
 }
 
 function readUser(id: string): string {

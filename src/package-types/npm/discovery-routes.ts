@@ -37,10 +37,14 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox = async (app) => {
         const upstream = await readableUpstream(request)
         return passThrough(request, reply, upstream!, `-/v1/search?${searchParameters(request.query)}`)
       }
-      reply.header('cache-control', cacheControl.hosted(services.permissions.isPublic(owner)))
+      const showsPrivate = await services.permissions.readsPrivate(request.doer, owner)
+      const isPublic = services.permissions.isPublic(owner) && seesAll && !showsPrivate
+      // Others find less, or more.
+      reply.headers({ 'cache-control': cacheControl.hosted(isPublic), vary: 'Authorization' })
       return search(services, owner, {
         text: request.query.text ?? '',
         rules: restriction?.of(owner.lowerName) ?? null,
+        showsPrivate,
         from: toCount(request.query.from, 0),
         size: Math.min(toCount(request.query.size, 0) || DEFAULT_SIZE, MAX_SIZE),
       })

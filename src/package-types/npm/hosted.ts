@@ -3,6 +3,7 @@ import { Cache } from '../../cache/cache.ts'
 import type { Notices } from '../../cache/notices.ts'
 import { NotFound } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
+import { isPublicPackage } from '../../http/package-visibility.ts'
 import { type RenderedDocument, renderDocument } from '../../http/send-document.ts'
 import type { PackageEvents } from '../../packages/events.ts'
 import type { PackageRow } from '../../packages/package-info.ts'
@@ -83,7 +84,7 @@ export class HostedNpm implements NpmSource {
     const { baseUrl } = this.#services.config
     const bytes = renderManifest(input.document, version.version, baseUrl, this.#owner.name)
     const document = await renderDocument(bytes, { contentType: JSON_TYPE, lastModified: modifiedAt(rows) })
-    return this.#withHeaders(document)
+    return this.#withHeaders(name, document)
   }
 
   async tarball(name: string, file: string): Promise<TarballAnswer> {
@@ -104,12 +105,12 @@ export class HostedNpm implements NpmSource {
       fileName: tarballFileName(found.package.name, row.version),
       versionId: found.file.isLead ? row.id : null,
       headers: {},
-      cacheControl: cacheControl.artifact(this.#isPublic),
+      cacheControl: cacheControl.artifact(await this.#isPublic(name)),
     }
   }
 
-  get #isPublic(): boolean {
-    return this.#services.permissions.isPublic(this.#owner)
+  #isPublic(name: string): Promise<boolean> {
+    return isPublicPackage(this.#services, this.#owner, 'npm', name)
   }
 
   async #answer(
@@ -121,7 +122,7 @@ export class HostedNpm implements NpmSource {
       const { row, rows } = await this.#read(name)
       return render(row, rows)
     })
-    return this.#withHeaders(document)
+    return this.#withHeaders(name, document)
   }
 
   async #read(name: string): Promise<{ row: PackageRow; rows: PackageRows }> {
@@ -131,8 +132,8 @@ export class HostedNpm implements NpmSource {
     return { row, rows: await readPackage(db, row.id) }
   }
 
-  #withHeaders(document: RenderedDocument): DocumentAnswer {
-    return { document, headers: {}, cacheControl: cacheControl.hosted(this.#isPublic) }
+  async #withHeaders(name: string, document: RenderedDocument): Promise<DocumentAnswer> {
+    return { document, headers: {}, cacheControl: cacheControl.hosted(await this.#isPublic(name)) }
   }
 }
 

@@ -4,6 +4,7 @@ import type { Doer } from '../../auth/authenticator.ts'
 import type { Owner } from '../../auth/owner.ts'
 import { Scopes } from '../../auth/scopes.ts'
 import { grantRights, type TokenLimits } from '../../auth/token-limits.ts'
+import type { Proof } from '../../auth/two-factor-check.ts'
 import { Forbidden, Invalid, NotFound, Unauthenticated } from '../../errors.ts'
 import type { Services } from '../../services.ts'
 import { isObject } from './metadata.ts'
@@ -24,13 +25,13 @@ export interface ListedToken {
 /**
  * `npm login` with name and password: makes a token that reads and writes packages and returns its secret. Never makes
  * a user. Who gives an access token as password gets that one back: its rights must not grow, and revoking it must
- * end this login too (security.md S8). Unauthenticated when name and password do not fit.
+ * end this login too (security.md S8). Unauthenticated when name and password do not fit, or the one-time code does not.
  */
-export async function login(services: Services, name: string, body: unknown, address: string): Promise<string> {
+export async function login(services: Services, name: string, body: unknown, proof: Proof): Promise<string> {
   if (!isObject(body) || typeof body['password'] !== 'string') throw new Invalid('a password is needed', 'body')
   const { password } = body
   if ((body['name'] ?? name) !== name) throw new Invalid('the body is about another user than the URL', 'body')
-  const { user, tokenId } = await signIn(services, name, password, address)
+  const { user, tokenId } = await signIn(services, name, password, proof)
   return tokenId === null ? (await createToken(services, user, 'write')).secret : password
 }
 
@@ -57,7 +58,7 @@ export async function createListedToken(
   services: Services,
   doer: Doer,
   body: unknown,
-  address: string,
+  proof: Proof,
 ): Promise<ListedToken> {
   if (!isObject(body) || typeof body['password'] !== 'string') throw new Invalid('a password is needed', 'body')
   const { cidr_whitelist: addresses } = body
@@ -65,7 +66,7 @@ export async function createListedToken(
     throw new Invalid('tokens cannot be bound to addresses here', 'token')
   }
   const user = doer.user!
-  const { tokenId } = await signIn(services, user.name, body['password'], address)
+  const { tokenId } = await signIn(services, user.name, body['password'], { ...proof, hasCode: doer.hasCode })
   if (tokenId !== null) throw new Unauthenticated('the password is wrong', 'user')
   const scopes = Scopes.parse([body['readonly'] === true ? 'read:package' : 'write:package'])
   if (doer.scopes !== null && !scopes.isSubsetOf(doer.scopes)) {
@@ -87,12 +88,12 @@ async function signIn(
   services: Services,
   name: string,
   password: string,
-  address: string,
+  proof: Proof,
 ): Promise<{ user: Owner; tokenId: number | null }> {
   // A colon would divide the name elsewhere; nobody's name has one.
   if (name.includes(':')) throw new Unauthenticated('the user name or password is wrong', 'user')
   const credentials = Buffer.from(`${name}:${password}`).toString('base64')
-  const { user, tokenId } = await services.authenticator.authenticate(`Basic ${credentials}`, { address })
+  const { user, tokenId } = await services.authenticator.authenticate(`Basic ${credentials}`, proof)
   if (user?.lowerName !== name.toLowerCase()) throw new Unauthenticated('the user name or password is wrong', 'user')
   if (!user.isActive || user.prohibitLogin || user.mustChangePassword) {
     throw new Forbidden('this account may not sign in, or must change its password first', 'user')

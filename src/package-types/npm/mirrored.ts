@@ -5,16 +5,20 @@ import { NotFound, UpstreamUnavailable } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { type RenderedDocument, renderDocument } from '../../http/send-document.ts'
 import type { AlsoInTransaction, Property } from '../../packages/package-info.ts'
+import type { NamePolicy } from '../../policies/name-policy.ts'
+import { secondsLeft, type Verdicts } from '../../policies/verdicts.ts'
 import type { Services } from '../../services.ts'
 import type { SpoolEntry } from '../../storage/spool-entry.ts'
 import type { ArtifactLocation } from '../../upstream/adapter.ts'
 import { cacheHeaders } from '../../upstream/cache-status.ts'
 import type { HeldDocument } from '../../upstream/documents.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
+import { toNotice } from './errors.ts'
 import { tarballFileName, versionOfFile } from './names.ts'
 import { contentTypes, type Form, renderManifest, renderPackument } from './packument.ts'
+import { restrictPackument, restrictTags } from './restricted-packument.ts'
 import type { DocumentAnswer, NpmSource, TarballAnswer } from './source.ts'
-import { locateTarball, packumentRequest, type UpstreamPackument } from './upstream-packument.ts'
+import { listingOf, locateTarball, packumentRequest, type UpstreamPackument } from './upstream-packument.ts'
 
 /** Bytes that a document in memory costs beside its buffers. */
 const OVERHEAD = 500
@@ -35,65 +39,78 @@ export class MirroredDocuments {
   }
 }
 
-/** The packages of one upstream, as `owner` (the mirror, or an organization that attaches it) shows them. */
+/** Which package of which upstream, for whom. */
+export interface MirroredPackage {
+  readonly upstream: Upstream
+  /** What rules say of its name; null: nothing. */
+  readonly policy: NamePolicy | null
+  readonly isPublic: boolean
+  readonly owner: Owner
+  readonly method: 'GET' | 'HEAD'
+}
+
+/** A package of one upstream, as `owner` (the mirror, or an organization that attaches it) shows it. */
 export class MirroredNpm implements NpmSource {
   readonly #services: Services
   readonly #documents: MirroredDocuments
   readonly #upstream: Upstream
   readonly #owner: Owner
   readonly #isPublic: boolean
+  readonly #policy: NamePolicy | null
   readonly #method: 'GET' | 'HEAD'
 
-  constructor(
-    services: Services,
-    documents: MirroredDocuments,
-    source: { upstream: Upstream; isPublic: boolean; owner: Owner; method: 'GET' | 'HEAD' },
-  ) {
+  constructor(services: Services, documents: MirroredDocuments, source: MirroredPackage) {
     this.#services = services
     this.#documents = documents
     this.#upstream = source.upstream
     this.#owner = source.owner
     this.#isPublic = source.isPublic
+    this.#policy = source.policy
     this.#method = source.method
   }
 
   async packument(name: string, form: Form): Promise<DocumentAnswer> {
     const held = await this.#held(name)
-    return this.#answer(
-      held,
-      await this.#render(held, name, form, contentTypes[form], ({ document }) =>
-        renderPackument(
-          { document, revision: `1-${held.version.slice(0, 32)}` },
-          form,
-          this.#baseUrl,
-          this.#owner.name,
-        ),
+    const verdicts = await this.#verdicts(name, held)
+    const rendered = await this.#render(held, verdicts, name, form, contentTypes[form], ({ document }) =>
+      renderPackument(
+        {
+          document: verdicts === null ? document : restrictPackument(document, verdicts.refused),
+          revision: `1-${held.version.slice(0, 32)}`,
+        },
+        form,
+        this.#baseUrl,
+        this.#owner.name,
       ),
     )
+    return this.#answer(held, rendered, verdicts)
   }
 
   async distTags(name: string): Promise<DocumentAnswer> {
     const held = await this.#held(name)
-    return this.#answer(
-      held,
-      await this.#render(held, name, 'dist-tags', contentTypes.full, ({ document }) =>
-        Buffer.from(JSON.stringify(document['dist-tags'])),
-      ),
+    const verdicts = await this.#verdicts(name, held)
+    const rendered = await this.#render(held, verdicts, name, 'dist-tags', contentTypes.full, ({ document }) =>
+      Buffer.from(JSON.stringify(verdicts === null ? document['dist-tags'] : restrictTags(document, verdicts.refused))),
     )
+    return this.#answer(held, rendered, verdicts)
   }
 
   async manifest(name: string, versionOrTag: string): Promise<DocumentAnswer> {
     const { held, accepted, version } = await this.#findVersion(name, ({ document }) => {
-      const tag = Object.hasOwn(document['dist-tags'], versionOrTag) ? document['dist-tags'][versionOrTag] : undefined
-      const wanted = tag ?? versionOrTag
+      const tags = document['dist-tags']
+      const wanted = Object.hasOwn(tags, versionOrTag) ? tags[versionOrTag]! : versionOrTag
       return Object.hasOwn(document.versions, wanted) ? wanted : null
     })
     if (version === null) throw new NotFound('version', `${name}@${versionOrTag}`)
-    const bytes = renderManifest(accepted.document, version, this.#baseUrl, this.#owner.name)
-    return this.#answer(
-      held,
-      await renderDocument(bytes, { contentType: contentTypes.full, lastModified: held.lastModified }),
-    )
+    const verdicts = await this.#verdicts(name, held)
+    const tags = verdicts === null ? {} : restrictTags(accepted.document, verdicts.refused)
+    const shown = Object.hasOwn(tags, versionOrTag) ? tags[versionOrTag]! : version
+    const refusal = verdicts?.refused.get(shown)
+    if (refusal !== undefined) this.#policy!.enforce(refusal)
+    const bytes = renderManifest(accepted.document, shown, this.#baseUrl, this.#owner.name)
+    const rendered = await renderDocument(bytes, { contentType: contentTypes.full, lastModified: held.lastModified })
+    const answer = this.#answer(held, rendered, verdicts)
+    return { ...answer, headers: { ...answer.headers, ...this.#notice(shown) } }
   }
 
   async tarball(name: string, file: string): Promise<TarballAnswer> {
@@ -102,6 +119,7 @@ export class MirroredNpm implements NpmSource {
     if (version === null) ({ version } = await this.#findVersion(name, (accepted) => accepted.versionOfFile(file)))
     if (version === null) throw new NotFound('file', file)
     const standard = tarballFileName(name, version)
+    if (this.#policy !== null) await this.#requireServed(this.#policy, name, version)
     let location: (ArtifactLocation & { metadata: unknown }) | null = null
     const opened = await this.#services.upstream.artifacts.open(this.#upstream, {
       key: `${name}/-/${standard}`,
@@ -120,7 +138,7 @@ export class MirroredNpm implements NpmSource {
       lastModified: opened.lastModified,
       fileName: standard,
       versionId: null,
-      headers: cacheHeaders(opened.status, this.#upstream.owner.name),
+      headers: { ...cacheHeaders(opened.status, this.#upstream.owner.name), ...this.#notice(version) },
       cacheControl: opened.isVerified ? cacheControl.artifact(this.#isPublic) : cacheControl.noStore,
     }
   }
@@ -131,6 +149,39 @@ export class MirroredNpm implements NpmSource {
 
   #held(name: string, revalidate = false): Promise<HeldDocument<UpstreamPackument>> {
     return this.#services.upstream.documents.get(this.#upstream, packumentRequest(name), { revalidate })
+  }
+
+  /** What the policy makes of a document's versions; null: there is no policy. */
+  async #verdicts(name: string, held: HeldDocument<UpstreamPackument>): Promise<Verdicts | null> {
+    if (this.#policy === null) return null
+    return this.#services.policies.verdicts.get(this.#policy, name, {
+      upstreamId: this.#upstream.id,
+      version: held.version,
+      listing: async () => listingOf(await held.accepted()),
+    })
+  }
+
+  /**
+   * Throws Blocked unless the policy lets a version through, whether its file is held or not (security.md S28). Where
+   * it depends on the age, the same document decides that hides the version; NotFound for what is in none.
+   */
+  async #requireServed(policy: NamePolicy, name: string, version: string): Promise<void> {
+    if (!policy.asksForTimes) return policy.enforce(policy.decide(version, null))
+    const isListed = ({ document }: UpstreamPackument) => (Object.hasOwn(document.versions, version) ? version : null)
+    const first = await this.#held(name)
+    if (isListed(await first.accepted()) === null) {
+      const seen = await this.#services.policies.sightings.timeOf(this.#upstream.id, name, version)
+      if (seen !== null) return policy.enforce(policy.decide(version, seen.publishedAt))
+    }
+    const { held, version: found } = await this.#findVersion(name, isListed)
+    if (found === null) throw new NotFound('version', `${name}@${version}`)
+    const refusal = (await this.#verdicts(name, held))!.refused.get(version)
+    if (refusal !== undefined) policy.enforce(refusal)
+  }
+
+  #notice(version: string): Record<string, string> {
+    const warnings = this.#policy?.warningsOf(version) ?? []
+    return warnings.length === 0 ? {} : { 'npm-notice': toNotice(warnings.join('; ')) }
   }
 
   /**
@@ -182,22 +233,27 @@ export class MirroredNpm implements NpmSource {
 
   #render(
     held: HeldDocument<UpstreamPackument>,
+    verdicts: Verdicts | null,
     name: string,
     kind: string,
     contentType: string,
     toBytes: (accepted: UpstreamPackument) => Buffer,
   ): Promise<RenderedDocument> {
-    const key = `${this.#upstream.id}:${this.#owner.id}:${this.#owner.name}:${kind}:${name}:${held.version}`
+    const key = `${this.#upstream.id}:${this.#owner.id}:${this.#owner.name}:${kind}:${name}:${held.version}:${verdicts?.stamp ?? ''}`
     return this.#documents.get(key, async () =>
       renderDocument(toBytes(await held.accepted()), { contentType, lastModified: held.lastModified }),
     )
   }
 
-  #answer(held: HeldDocument<UpstreamPackument>, document: RenderedDocument): DocumentAnswer {
+  #answer(
+    held: HeldDocument<UpstreamPackument>,
+    document: RenderedDocument,
+    verdicts: Verdicts | null,
+  ): DocumentAnswer {
     return {
       document,
       headers: cacheHeaders(held.status, this.#upstream.owner.name),
-      cacheControl: cacheControl.document(this.#isPublic),
+      cacheControl: cacheControl.document(this.#isPublic, secondsLeft(verdicts, this.#services.clock.now())),
     }
   }
 }

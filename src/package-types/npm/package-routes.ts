@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import type { Owner } from '../../auth/owner.ts'
 import { Forbidden, Invalid, NotFound, TooLarge } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
+import { checkMayMakePrivate, isPublicPackage, setVisibility } from '../../http/package-visibility.ts'
 import { rawBody, readBody, readJson } from '../../http/raw-body.ts'
 import { sendDocument } from '../../http/send-document.ts'
 import { sendFile } from '../../http/send-file.ts'
@@ -11,6 +12,7 @@ import { deprecate } from './deprecate.ts'
 import { removeTag, setTag } from './dist-tags.ts'
 import { isObject } from './metadata.ts'
 import { type PackagePath, parsePackagePath, tarballFile } from './names.ts'
+import { readAccess } from './package-access.ts'
 import { preferredForm } from './packument.ts'
 import { AnsweredPublishes, publish } from './publish.ts'
 import { readPublishBody } from './publish-body.ts'
@@ -19,7 +21,8 @@ import { Sources } from './sources.ts'
 import { applyDocument, removePackage, removeTarball } from './unpublish.ts'
 
 const MAX_DOCUMENT = 32 * 1024 * 1024
-const MAX_TAG_BODY = 4 * 1024
+/** Bytes of a body that says one thing. */
+const MAX_WORD = 4 * 1024
 /** What is around the base64 of a tarball in a publish document, at most. */
 const PUBLISH_OVERHEAD = 64 * 1024
 const MAX_PUBLISH = 1024 * 1024 * 1024
@@ -91,7 +94,8 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       // Throws where there is no such package.
       await source.packument(name, 'full')
       const { owner } = request.target!
-      const isPublic = services.permissions.isPublic(owner)
+      const isPublic = await isPublicPackage(services, owner, 'npm', name)
+      if (!isPublic) reply.header('vary', 'Authorization')
       reply.header('cache-control', cacheControl.hosted(isPublic))
       if (what === 'visibility') return { public: isPublic }
       // Teams decide who may write to an organization, and who is in them is not for everybody to read.
@@ -101,7 +105,7 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.put('/-/package/*', { config: { access: 'write' }, schema }, async (request, reply) => {
     const { name, tag } = readTagPath(request)
-    await setTag(services, request.target!.owner, name, tag, await readJson(request, MAX_TAG_BODY))
+    await setTag(services, request.target!.owner, name, tag, await readJson(request, MAX_WORD))
     return done(reply)
   })
 
@@ -111,9 +115,17 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
     return done(reply)
   })
 
-  app.post('/-/package/*', { config: { access: 'write' }, schema }, async (request) => {
-    if (readPath(request).rest.join('/') !== 'access') throw new NotFound('route')
-    throw new Forbidden('packages are as visible as their owner; there is no setting per package', 'package')
+  app.post('/-/package/*', { config: { access: 'write' }, schema }, async (request, reply) => {
+    const { name, rest } = readPath(request)
+    if (rest.join('/') !== 'access') throw new NotFound('route')
+    const isPrivate = readAccess(await readJson(request, MAX_WORD))
+    if (isPrivate === null) throw new Forbidden('whether two factors are needed is a matter of accounts', 'package')
+    const { owner } = request.target!
+    if (!isPrivate && !services.permissions.isPublic(owner)) {
+      throw new Forbidden(`no package of ${owner.name} is public`, 'package')
+    }
+    await setVisibility(request, name, isPrivate)
+    return done(reply)
   })
 
   function findSource({ doer, target, method }: FastifyRequest, name: string): Promise<NpmSource> {
@@ -138,7 +150,9 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const document = isObject(body.document) ? body.document : {}
       const { _attachments: attachments, versions, users } = document
       if (isObject(attachments) && Object.keys(attachments).length > 0) {
-        const versionId = await publish(services, target, body, answered)
+        const isPrivate = readAccess(document) === true
+        if (isPrivate) checkMayMakePrivate(request.doer)
+        const versionId = await publish(services, { ...target, isPrivate }, body, answered)
         reply.raw.once('finish', () => answered.add(versionId))
         return reply.code(201).send({ ok: true, success: true })
       }

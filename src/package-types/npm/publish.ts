@@ -24,6 +24,8 @@ export interface PublishTarget {
   readonly doer: Owner
   /** From the URL. */
   readonly name: string
+  /** Whether the package, if it is new, is a private one. */
+  readonly isPrivate: boolean
 }
 
 /** Publishes that this process has answered: whoever sends one of these again has not missed the answer. */
@@ -61,7 +63,7 @@ export async function publish(
   answered: AnsweredPublishes,
 ): Promise<number> {
   const { db, packages } = services
-  const { owner, doer, name } = target
+  const { owner, doer, name, isPrivate } = target
   const { version, published, tags, tarball } = readRelease(name, body)
   const contents = await inspectTarball(tarball.source(), tarball.size)
   checkAgainstTarball(published, contents)
@@ -78,6 +80,7 @@ export async function publish(
         version,
         creator: doer,
         semverCompatible: true,
+        isPrivate,
         metadata: toManifest(published, { name, version, digests: tarball.digests, contents, publisher }),
         versionProperties: readme === '' ? [] : [{ name: README, value: readme }],
       },

@@ -19,6 +19,8 @@ export interface PackageSearch {
   readonly metadataTexts: readonly string[]
   /** Only packages that any of these means; null: all. */
   readonly rules: readonly NameRule[] | null
+  /** Private ones too. */
+  readonly showsPrivate: boolean
   readonly offset: number
   readonly limit: number
 }
@@ -26,7 +28,7 @@ export interface PackageSearch {
 /** Packages that have a version, by name, and how many there are on all pages. */
 export async function findPackages(
   db: Database,
-  { ownerId, words, metadataTexts, rules, offset, limit }: PackageSearch,
+  { ownerId, words, metadataTexts, rules, showsPrivate, offset, limit }: PackageSearch,
 ): Promise<{ rows: PackageRow[]; total: number }> {
   const texts = [...words, ...metadataTexts]
   if (texts.length > MAX_WORDS || texts.some((text) => text.length > MAX_WORD)) return { rows: [], total: 0 }
@@ -37,6 +39,7 @@ export async function findPackages(
     `(SELECT MAX(v.id) FROM package_version v WHERE v.package_id = p.id AND v.is_internal = 0${more}) IS NOT NULL`
   const conditions = [
     exists(''),
+    ...(showsPrivate ? [] : ['p.is_private = 0']),
     ...(rules === null ? [] : [matchesAnyRule(rules, (value) => `$${bind.push(value)}`)]),
     ...words.map((word) => `p.lower_name LIKE ${place(word.toLowerCase())}`),
     ...metadataTexts.map((text) => exists(` AND v.metadata_json LIKE ${place(text)}`)),

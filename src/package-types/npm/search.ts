@@ -16,6 +16,8 @@ export interface SearchRequest {
   readonly text: string
   /** The packages that the caller may see; null: all. */
   readonly rules: readonly NameRule[] | null
+  /** Private ones too. */
+  readonly showsPrivate: boolean
   readonly from: number
   /** At most 250. */
   readonly size: number
@@ -46,6 +48,7 @@ export async function search(services: Services, owner: Owner, request: SearchRe
     ownerId: owner.id,
     words: terms.words,
     rules: request.rules,
+    showsPrivate: request.showsPrivate,
     // As JSON has them, so that quotes and escapes match; a mere superset of what is wanted.
     metadataTexts: [...terms.keywords, ...terms.maintainers].map((text) => JSON.stringify(text)),
     ...(isFiltered ? { offset: 0, limit: MAX_CANDIDATES } : { offset: from, limit: size }),

@@ -22,7 +22,6 @@ export class Sources {
   async find(doer: Doer, owner: Owner, name: string, method: 'GET' | 'HEAD'): Promise<NpmSource> {
     const resolution = await this.#services.upstream.resolve(doer, owner, 'npm', name)
     if (resolution.kind === 'hosted') return new HostedNpm(this.#services, this.#hosted, owner)
-    const { upstream, isPublic } = resolution
-    return new MirroredNpm(this.#services, this.#mirrored, { upstream, isPublic, owner, method })
+    return new MirroredNpm(this.#services, this.#mirrored, { ...resolution, owner, method })
   }
 }

@@ -1,4 +1,5 @@
 import { Invalid, UpstreamUnavailable } from '../../errors.ts'
+import type { VersionListing } from '../../policies/listing.ts'
 import { parseIntegrity } from '../../storage/digest.ts'
 import type { ArtifactLocation, DocumentRequest } from '../../upstream/adapter.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
@@ -19,8 +20,7 @@ export class UpstreamPackument {
 
   /** When the package last changed, ms; null when the upstream does not say. */
   get modified(): number | null {
-    const modified = Date.parse(this.document.time?.['modified'] ?? '')
-    return Number.isNaN(modified) ? null : modified
+    return parseTime(this.document.time?.['modified'] ?? '')
   }
 
   /** The version whose tarball has this last path segment, or null. */
@@ -46,7 +46,21 @@ export function packumentRequest(name: string): DocumentRequest<UpstreamPackumen
     accept: 'application/json',
     parse: (body) => parsePackument(name, body),
     isOlder,
+    listing: listingOf,
   }
+}
+
+/** The versions, and when each was published as the upstream says. */
+export function listingOf({ document, modified }: UpstreamPackument): VersionListing {
+  const times = document.time ?? {}
+  const timeOf = (version: string) => (Object.hasOwn(times, version) ? parseTime(times[version]!) : null)
+  const published = new Map(Object.keys(document.versions).map((version) => [version, timeOf(version)]))
+  return { kind: 'versions', name: document.name, published, modified }
+}
+
+function parseTime(text: string): number | null {
+  const time = Date.parse(text)
+  return Number.isNaN(time) ? null : time
 }
 
 /** Told by the time of the last change; a document that lists a version more is newer, whatever its times say. */

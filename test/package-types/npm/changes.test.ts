@@ -255,7 +255,7 @@ describe('tags', () => {
 })
 
 describe('access of a package', () => {
-  test('is that of its owner, and cannot be set', async () => {
+  test('is that of its owner, unless somebody who administers packages says otherwise', async () => {
     const name = await publish('1.0.0')
     expect((await registry.get(`/-/package/${name}/visibility`)).json()).toEqual({ public: true })
     expect((await registry.get(`/-/package/${name}/collaborators`)).json()).toEqual({})

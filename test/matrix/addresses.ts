@@ -1,0 +1,93 @@
+import type { Route } from '../support/routes.ts'
+import type { Place } from '../support/rights-world.ts'
+
+/** A route with the one of its resources that is asked for, where it has several. */
+export interface Row {
+  readonly route: Route
+  /** What the table calls it: method, URL, and what is asked for. */
+  readonly label: string
+  readonly path: string
+  /** Of whom it may be asked; empty: it is about nobody in particular. */
+  readonly kinds: readonly Place['kind'][]
+}
+
+/** What is asked for behind a wildcard, by what the URL begins with. */
+const wildcards: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  '/v2/': {
+    manifest: ':owner/lib/pkg/manifests/1.0',
+    blob: ':owner/lib/pkg/blobs/:digest',
+    tags: ':owner/lib/pkg/tags/list',
+    referrers: ':owner/lib/pkg/referrers/:digest',
+    upload: ':owner/lib/pkg/blobs/uploads/:upload',
+  },
+  '/mirror/:mirror/v2/': {
+    manifest: 'lib/pkg/manifests/1.0',
+    blob: 'lib/pkg/blobs/:digest',
+    tags: 'lib/pkg/tags/list',
+  },
+  '/api/packages/:owner/maven/': {
+    file: 'com/example/pkg/1.0.0/pkg-1.0.0.jar',
+    checksum: 'com/example/pkg/1.0.0/pkg-1.0.0.jar.sha1',
+    metadata: 'com/example/pkg/maven-metadata.xml',
+  },
+  '/api/packages/:owner/npm/': { document: 'pkg', version: 'pkg/1.0.0', tarball: 'pkg/-/pkg-1.0.0.tgz' },
+  '/api/packages/:owner/npm/-/package/': {
+    tags: 'pkg/dist-tags',
+    visibility: 'pkg/visibility',
+    collaborators: 'pkg/collaborators',
+  },
+}
+
+/** Parameters that mean the same wherever they stand; those of a place come first. */
+const values: Readonly<Record<string, string>> = {
+  type: 'generic',
+  name: 'pkg',
+  version: '1.0.0',
+  filename: 'file.txt',
+  repository: 'repo',
+  user: 'org.couchdb.user:read',
+  revision: '1',
+  key: '0',
+  token: '0',
+  spec: 'pkg@1.0.0',
+  scope: '@none',
+  upstream: 'npm-public',
+  mirror: 'mirror-public',
+  task: 'cleanup_packages',
+}
+
+/** What a route needs to be asked at all. */
+const queries: Readonly<Record<string, string>> = { '/quota/check': '?subject=size:all', '/v2/token': '?service=127.0.0.1:8080' }
+
+/** Every row of a route. HEAD is not in the table: it is to be what GET is. */
+export function rowsOf(route: Route): Row[] {
+  const { method, url } = route
+  if (method === 'HEAD') return []
+  const kinds = kindsOf(url)
+  const query = Object.entries(queries).find(([end]) => url.endsWith(end))?.[1] ?? ''
+  if (!url.endsWith('*')) return [{ route, label: `${method} ${url}`, path: url + query, kinds }]
+  const start = url.slice(0, -1)
+  const resources = wildcards[start]
+  if (resources === undefined) throw new Error(`nobody has said what is behind ${url}`)
+  return Object.entries(resources).map(([what, path]) => ({ route, label: `${method} ${url} ${what}`, path: start + path, kinds }))
+}
+
+/** The path at a place. Throws for a parameter that nobody has given a value. */
+export function pathAt(row: Row, place: Place): string {
+  return row.path.replace(/(?<=^|\/):([a-z]\w*)/g, (_match, name: string) => {
+    const value = place.values[name] ?? values[name]
+    if (value === undefined) throw new Error(`${row.label}: nobody has said what :${name} is`)
+    return encodeURIComponent(value).replaceAll('%3A', ':')
+  })
+}
+
+function kindsOf(url: string): Place['kind'][] {
+  if (url.startsWith('/mirror/')) return ['mirror']
+  if (url.startsWith('/v2/*') || url.startsWith('/api/packages/') || url.includes('/api/v1/packages/')) {
+    return ['org', 'user', 'mirror']
+  }
+  if (url.includes('/admin/hooks')) return ['site']
+  if (/\/:(org|team)\b/.test(url)) return ['org']
+  if (url.includes('/:owner')) return ['org', 'user']
+  return url.includes('/:username') ? ['user'] : []
+}

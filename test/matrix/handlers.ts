@@ -1,0 +1,96 @@
+import { beforeAll, expect, test } from 'vitest'
+import { type Identity, identities, type Place, type RightsWorld } from '../support/rights-world.ts'
+import { rowsOf } from './addresses.ts'
+import { ask } from './ask.ts'
+
+/** Rights that handlers look at after the guards: requests really change things. */
+export function describeHandlers(world: () => RightsWorld): void {
+  const placeOf = (name: string) => world().places.find((place) => place.name === name)!
+  const rowOf = (label: string) => world().opened.routes.flatMap(rowsOf).find((row) => row.label === label)!
+
+  test('a registry token is granted what its user could do without it, and no more (security.md S8)', async () => {
+    const differing: string[] = []
+    for (const place of world().places.filter(({ kind }) => kind !== 'site')) {
+      for (const identity of identities) {
+        const direct = await directActions(world(), identity, place)
+        const granted = await grantedActions(world(), identity, place)
+        if (granted.some((action) => !direct.includes(action))) differing.push(`${identity} ${place.name}: gains ${granted}`)
+        const mayAsk = !['must', 'jwt'].includes(identity)
+        if (mayAsk && direct.some((action) => !granted.includes(action))) differing.push(`${identity} ${place.name}: loses ${direct}`)
+      }
+    }
+    expect(differing).toEqual([])
+  })
+
+  test('who creates repositories of an organization', async () => {
+    world().opened.stopsChanges = false
+    for (const name of ['org-public', 'org-limited', 'org-private']) {
+      const found: Partial<Record<Identity, number>> = {}
+      for (const identity of ['none', 'read', 'writ', 'admn', 'ann', 'root', 'worg', 'all'] as const) {
+        const row = rowOf('POST /api/v1/orgs/:org/repos')
+        const answer = await ask(world(), row, identity, placeOf(name), { payload: { name: `by-${identity}` } })
+        found[identity] = answer.statusCode
+      }
+      const members = { none: 403, read: 403, writ: 403, admn: 403 }
+      expect(found).toEqual({ ...members, ann: 201, root: 201, worg: 201, all: 201 })
+    }
+  })
+
+  test('a public-only token changes nothing of owners that are not public (security.md S10)', async () => {
+    world().opened.stopsChanges = false
+    const open: string[] = []
+    for (const identity of ['pub', 'R:pu'] as const) {
+      for (const row of world().opened.routes.flatMap(rowsOf)) {
+        if (!/^(POST|PUT|PATCH|DELETE) \/api\/v1\/.*:(org|username|owner|team)/.test(row.label)) continue
+        for (const place of world().places) {
+          if (place.visibility === 'public' || !row.kinds.includes(place.kind)) continue
+          const payload = bodies[row.label.replace('/api/v1', '')] ?? {}
+          const { statusCode } = await ask(world(), row, identity, place, { payload })
+          if (![403, 404, 405].includes(statusCode)) open.push(`${identity} ${row.label} ${place.name} ${statusCode}`)
+        }
+      }
+    }
+    expect(open).toEqual([])
+  })
+}
+
+/** What the handler takes, so that it is the right that decides. */
+const bodies: Readonly<Record<string, object>> = {
+  'POST /users/:username/tokens': { name: 'made', scopes: ['read:misc'] },
+  'POST /admin/users/:username/orgs': { username: 'made' },
+  'POST /orgs/:org/teams': { name: 'made', permission: 'admin' },
+  'POST /orgs/:org/cleanup-rules': { type: 'npm', remove_days: 1 },
+  'POST /orgs/:org/cleanup-rules/preview': { type: 'npm', remove_days: 1 },
+  'POST /users/:username/cleanup-rules': { type: 'npm', remove_days: 1 },
+  'POST /users/:username/cleanup-rules/preview': { type: 'npm', remove_days: 1 },
+  'PUT /orgs/:org/upstreams/:type': [],
+  'PUT /orgs/:org/reserved-names/:type': [],
+  'POST /orgs/:org/hooks': { type: 'gitea', config: { url: 'http://127.0.0.1:9/', content_type: 'json' } },
+  'PATCH /admin/users/:username': { login_name: 'made', full_name: 'changed' },
+  'POST /admin/users/:username/rename': { new_username: 'renamed' },
+  'POST /orgs/:org/rename': { new_name: 'renamed' },
+}
+
+async function directActions(world: RightsWorld, identity: Identity, place: Place): Promise<string[]> {
+  const rows = world.opened.routes.flatMap(rowsOf)
+  const actions: string[] = []
+  for (const [action, label] of [['pull', 'GET /v2/* manifest'], ['push', 'PUT /v2/* manifest'], ['delete', 'DELETE /v2/* manifest']] as const) {
+    const { statusCode } = await ask(world, rows.find((row) => row.label === label)!, identity, place)
+    if (statusCode < 300) actions.push(action)
+  }
+  return actions
+}
+
+async function grantedActions(world: RightsWorld, identity: Identity, place: Place): Promise<string[]> {
+  const authorization = world.authorizationOf(identity, place)
+  const query = new URLSearchParams({ service: '127.0.0.1:8080', scope: `repository:${place.name}/lib/pkg:pull,push,delete` })
+  const response = await world.opened.server.inject({
+    method: 'GET',
+    url: `/v2/token?${query}`,
+    headers: authorization === undefined ? {} : { authorization },
+  })
+  if (response.statusCode !== 200) return []
+  const { token } = response.json() as { token: string }
+  const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as { access?: { actions: string[] }[] }
+  return (claims.access ?? []).flatMap(({ actions }) => actions)
+}
