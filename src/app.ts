@@ -8,14 +8,15 @@ import { authenticate } from './http/authenticate.ts'
 import { decorate } from './http/decorate.ts'
 import { createErrorHandler, type RenderError } from './http/error-handler.ts'
 import { expectContinue } from './http/expect-continue.ts'
+import { foreignOrigin } from './http/foreign-origin.ts'
 import { loops } from './http/loops.ts'
 import { observe } from './http/observe.ts'
 import { operations } from './http/operations.ts'
 import { passThroughSupport } from './http/pass-through.ts'
 import { rateLimits } from './http/rate-limits.ts'
-import { pages } from './pages/routes.ts'
 import { packageTypes } from './package-types/index.ts'
 import { mount } from './package-types/mount.ts'
+import { pages } from './pages/routes.ts'
 import type { Services } from './services.ts'
 
 /** Longest URL segment: 255 characters, each of them four bytes at most, percent-encoded. */
@@ -61,6 +62,7 @@ const registries: FastifyPluginAsync = async (scope) => {
     if (method !== 'GET' && method !== 'HEAD') await scope.services.notices.delivered()
   })
   await scope.register(authenticate)
+  await scope.register(foreignOrigin)
   await scope.register(audit)
   await scope.register(openapi)
   await scope.register(api, { prefix: '/api/v1' })

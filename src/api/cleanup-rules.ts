@@ -105,7 +105,12 @@ export const cleanupRules: FastifyPluginAsyncTypebox = async (app) => {
         schema: {
           summary: 'List what a cleanup rule would remove, and why',
           params: ofOwner,
-          querystring: Type.Object(pagingParameters),
+          querystring: Type.Object({
+            ...pagingParameters,
+            after: Type.Optional(
+              Type.Integer({ minimum: 0, description: '`X-Continue-After` of the answer to go on from.' }),
+            ),
+          }),
           body: CreateRule,
           response: { 200: Type.Array(RemovalSchema) },
         },
@@ -116,10 +121,13 @@ export const cleanupRules: FastifyPluginAsyncTypebox = async (app) => {
         const paging = readPaging(request.query)
         const page: Removal[] = []
         let total = 0
-        for await (const removal of cleanup.preview(await findOwner(request), type, policy)) {
-          if (total >= paging.offset && page.length < paging.limit) page.push(removal)
+        const preview = cleanup.preview(await findOwner(request), type, policy, request.query.after)
+        let step = await preview.next()
+        for (; !step.done; step = await preview.next()) {
+          if (total >= paging.offset && page.length < paging.limit) page.push(step.value)
           total += 1
         }
+        if (step.value !== null) reply.header('x-continue-after', String(step.value))
         setPagingHeaders(request, reply, paging, total)
         return page.map(({ package: { name }, version, size, reason }) => ({ type, name, version, size, reason }))
       },

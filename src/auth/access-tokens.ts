@@ -161,7 +161,7 @@ export class AccessTokens {
     return revoked
   }
 
-  /** To be called after the commit that deleted these tokens. */
+  /** To be called after the commit that deleted these tokens, or changed their limits. */
   forget(tokens: readonly TokenKeys[]): void {
     for (const { id, tokenHash } of tokens) {
       this.#byHash.invalidate(tokenHash)
@@ -231,12 +231,6 @@ export class AccessTokens {
       return all
     })
     this.forget(revoked)
-  }
-
-  /** To be called after the commit that changed the limits of many. */
-  forgetAll(): void {
-    this.#byHash.clear()
-    this.#byId.clear()
   }
 
   /** Deletes tokens that have been expired for 30 days, and those of jobs that are expired; returns how many. */

@@ -1,18 +1,23 @@
-import { Op, type Transaction } from 'sequelize'
+import { col, fn, Op, type Transaction, where } from 'sequelize'
+import type { AccessToken } from '../models/access-token.ts'
 import type { Models } from '../models/index.ts'
 import type { RestrictionLists } from './restriction.ts'
 
 /**
  * Access tokens that are restricted to an owner's packages stay so when he is renamed: otherwise they would be for whoever
- * takes the old name. Names in lower case; caches of tokens are to be cleared after the commit.
+ * takes the old name. Names in lower case.
+ * Returns the tokens that changed, for caches to forget after the commit.
  */
 export async function renameInRestrictions(
   models: Models,
   from: string,
   to: string,
   transaction: Transaction,
-): Promise<void> {
-  const rows = await models.accessToken.findAll({ where: { limits: { [Op.ne]: null } }, transaction })
+): Promise<{ id: number; tokenHash: string }[]> {
+  // No name of an account has a character that JSON writes in another way. INSTR, because LIKE has wildcards.
+  const names = where(fn('instr', col('limits'), `"${from}"`), { [Op.gt]: 0 })
+  const rows = await models.accessToken.findAll({ where: names, lock: transaction.LOCK.UPDATE, transaction })
+  const changed: AccessToken[] = []
   const rename = (owner: string) => (owner === from ? to : owner)
   for (const row of rows) {
     const limits = JSON.parse(row.limits!) as { restriction: RestrictionLists | null }
@@ -24,6 +29,7 @@ export async function renameInRestrictions(
       ...(packages && { packages: packages.map((rule) => ({ ...rule, owner: rename(rule.owner) })) }),
     }
     const text = JSON.stringify({ ...limits, restriction })
-    if (text !== row.limits) await row.update({ limits: text }, { transaction })
+    if (text !== row.limits) changed.push(await row.update({ limits: text }, { transaction }))
   }
+  return changed
 }

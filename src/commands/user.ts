@@ -68,6 +68,7 @@ password for up to 30 s more, unless it is restarted.`,
       terminal.stderr.write(`${user.name} has another password.\n`)
       if (input.has('disable-otp')) {
         const isDisabled = await services.twoFactor.remove(user.id, { hasCode: true })
+        if (isDisabled) services.audit.record(theCommandLine, 'two-factor.disabled', { owner: user })
         terminal.stderr.write(
           `${user.name} ${isDisabled ? 'needs no one-time codes any more' : 'needed no one-time codes'}.\n`,
         )

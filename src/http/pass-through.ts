@@ -3,7 +3,7 @@ import replyFrom from '@fastify/reply-from'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamUnavailable } from '../errors.ts'
-import type { DispatchOptions } from '../upstream/client.ts'
+import type { DispatchOptions } from '../upstream/connections.ts'
 import type { Upstream } from '../upstream/upstreams.ts'
 
 /** Statuses that would tell the client of our credentials, or of our place in the network, instead of its own. */

@@ -14,9 +14,9 @@ export interface VersionCandidate extends Candidate {
   readonly size: number
 }
 
-/** The packages of an owner and type, some at a time: there may be tens of thousands. */
-export async function* packagesOf(db: Database, ownerId: number, type: string): AsyncGenerator<PackageRow> {
-  for (let last = 0; ; ) {
+/** The packages of an owner and type after the id `after`, some at a time: there may be tens of thousands. */
+export async function* packagesOf(db: Database, ownerId: number, type: string, after = 0): AsyncGenerator<PackageRow> {
+  for (let last = after; ; ) {
     const rows = await db.sequelize.query<Raw>(
       `SELECT ${packageTable.columns} FROM package p
        WHERE p.owner_id = $1 AND p.type = $2 AND p.is_internal = 0 AND p.id > $3 ORDER BY p.id LIMIT ${PACKAGES}`,

@@ -1,3 +1,4 @@
+import type { Transaction } from 'sequelize'
 import { type Owner, toOwner } from '../auth/owner.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../db/connect.ts'
@@ -67,14 +68,20 @@ export class CleanupRules {
 
   /** Throws NotFound, and Unprocessable for what Cleanup.check refuses. */
   async update(owner: Owner, type: string, changes: Partial<CleanupRuleInput>): Promise<CleanupRule> {
-    const row = await this.#row(owner, type)
-    this.#parts.cleanup.check(type, { ...toRule(row), ...changes })
-    return toRule(await row.update({ ...changes, type, updatedAt: this.#parts.clock.now() }))
+    const { db, clock, cleanup } = this.#parts
+    return db.inTransaction(async (transaction) => {
+      const row = await this.#row(owner, type, transaction)
+      cleanup.check(type, { ...toRule(row), ...changes })
+      return toRule(await row.update({ ...changes, type, updatedAt: clock.now() }, { transaction }))
+    })
   }
 
   /** Throws NotFound. */
   async delete(owner: Owner, type: string): Promise<void> {
-    await (await this.#row(owner, type)).destroy()
+    await this.#parts.db.inTransaction(async (transaction) => {
+      const row = await this.#row(owner, type, transaction)
+      await row.destroy({ transaction })
+    })
   }
 
   /** Runs every enabled rule; how many versions went. A rule that fails is reported, and the others go on. */
@@ -94,8 +101,11 @@ export class CleanupRules {
     return { rules: rows.length, versions }
   }
 
-  async #row(owner: Owner, type: string): Promise<PackageCleanupRule> {
-    const row = await this.#parts.models.packageCleanupRule.findOne({ where: { ownerId: owner.id, type } })
+  /** In a transaction nobody else can change it until the end. */
+  async #row(owner: Owner, type: string, transaction?: Transaction): Promise<PackageCleanupRule> {
+    const where = { ownerId: owner.id, type }
+    const locked = transaction && { transaction, lock: transaction.LOCK.UPDATE }
+    const row = await this.#parts.models.packageCleanupRule.findOne({ where, ...locked })
     if (row === null) throw new NotFound('package', `cleanup rule of ${owner.name} for ${type}`)
     return row
   }

@@ -9,6 +9,9 @@ import type { PackageRow } from './package-info.ts'
 import type { PackageRemoval } from './package-removal.ts'
 import type { RulesByType } from './package-rules.ts'
 
+/** What one preview looks at, at most; of its last package at all versions. */
+const PREVIEWED = { packages: 500, versions: 20_000 }
+
 /** A version that a rule removes. */
 export interface Removal {
   readonly package: PackageRow
@@ -40,15 +43,26 @@ export class Cleanup {
     createDecision(policy)
   }
 
-  /** What the policy would remove now, package by package; `check` it before. */
-  async *preview(owner: Owner, type: string, policy: CleanupPolicy): AsyncGenerator<Removal> {
+  /**
+   * What the policy would remove now, of the packages after the id `after`; `check` it before. It ends when it has looked
+   * at enough, and then tells the id to go on after.
+   */
+  async *preview(owner: Owner, type: string, policy: CleanupPolicy, after = 0): AsyncGenerator<Removal, number | null> {
     const decide = createDecision(policy)
-    for await (const row of packagesOf(this.#parts.db, owner.id, type)) {
+    let packages = 0
+    let versions = 0
+    let last = after
+    for await (const row of packagesOf(this.#parts.db, owner.id, type, after)) {
+      if (packages >= PREVIEWED.packages || versions >= PREVIEWED.versions) return last
       const candidates = await this.#candidates(row)
       for (const { candidate, reason } of await decide(row.lowerName, candidates, this.#parts.clock.now())) {
         yield { package: row, version: candidate.version, size: candidate.size, reason }
       }
+      packages += 1
+      versions += candidates.length
+      last = row.id
     }
+    return null
   }
 
   /** Removes it; how many versions went. What changed since it was looked at stays. */

@@ -81,7 +81,7 @@ export class Packages {
     const { db, models, notices, clock, spool, blobs, limits, rules, onError } = parts
     this.spool = spool
     this.blobs = blobs
-    this.quota = new Quota(db, new OwnerLimits(models, notices, clock, limits), rules)
+    this.quota = new Quota(db, new OwnerLimits(db, models, notices, clock, limits), rules)
     this.events = new PackageEvents(notices, onError)
     this.downloads = new Downloads(db, clock, onError)
     this.lookup = new PackageLookup(db, models, notices, this.downloads, rules)

@@ -31,11 +31,12 @@ export class OwnerRenames {
   /** Unprocessable for a name that a new account could not take. */
   async rename(account: Owner, name: string): Promise<void> {
     const { models, accounts, accessTokens } = this.#parts
+    let tokens: Awaited<ReturnType<typeof renameInRestrictions>> = []
     await accounts.rename(account, name, async (before, after, transaction) => {
       await this.#renameImages(account.id, before, after, transaction)
-      await renameInRestrictions(models, before, after, transaction)
+      tokens = await renameInRestrictions(models, before, after, transaction)
     })
-    accessTokens.forgetAll()
+    accessTokens.forget(tokens)
     await this.#forgetDocuments(account)
   }
 

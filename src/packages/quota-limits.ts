@@ -2,6 +2,7 @@ import type { Transaction } from 'sequelize'
 import { Cache } from '../cache/cache.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
+import type { Database } from '../db/connect.ts'
 import type { Models } from '../models/index.ts'
 
 /** ms after which a change that another replica made is seen even if its notice was lost. */
@@ -28,12 +29,14 @@ const NONE: QuotaOverrides = Object.freeze({ totalCount: null, totalSize: null, 
 
 /** The limits that hold for each owner: the site's, except where administrators have decided otherwise. */
 export class OwnerLimits {
+  readonly #db: Database
   readonly #models: Models
   readonly #clock: Clock
   readonly #site: QuotaLimits
   readonly #overrides: Cache<QuotaOverrides>
 
-  constructor(models: Models, notices: Notices, clock: Clock, site: QuotaLimits) {
+  constructor(db: Database, models: Models, notices: Notices, clock: Clock, site: QuotaLimits) {
+    this.#db = db
     this.#models = models
     this.#clock = clock
     this.#site = site
@@ -66,12 +69,13 @@ export class OwnerLimits {
   /** Replaces what is different for an owner; nothing, when nothing is. */
   async override(ownerId: number, { totalCount, totalSize, typeSizes }: QuotaOverrides): Promise<void> {
     const isNothing = totalCount === null && totalSize === null && Object.keys(typeSizes).length === 0
-    if (isNothing) await this.#models.ownerQuota.destroy({ where: { ownerId } })
-    else {
-      const updatedAt = this.#clock.now()
-      const row = { ownerId, totalCount, totalSize, typeSizes: JSON.stringify(typeSizes), updatedAt }
-      await this.#models.ownerQuota.upsert(row)
-    }
+    const { ownerQuota } = this.#models
+    const updatedAt = this.#clock.now()
+    const row = { ownerId, totalCount, totalSize, typeSizes: JSON.stringify(typeSizes), updatedAt }
+    await this.#db.inTransaction(async (transaction) => {
+      if (isNothing) await ownerQuota.destroy({ where: { ownerId }, transaction })
+      else await ownerQuota.upsert(row, { transaction })
+    })
     this.#overrides.invalidate(String(ownerId))
   }
 }

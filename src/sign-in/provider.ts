@@ -95,7 +95,7 @@ export class Provider {
       issuer,
       clientId,
       { [client.clockTolerance]: TOLERANCE },
-      clientSecret === null ? client.None() : undefined,
+      clientSecret === null ? client.None() : secretAuth(clientSecret),
       { [client.customFetch]: this.#fetch, execute: isPlain ? [client.allowInsecureRequests] : [] },
     )
     client.enableNonRepudiationChecks(config)
@@ -108,6 +108,16 @@ export class Provider {
     } catch (error) {
       throw explain(error as LibraryError, this.settings.title, isAnswer)
     }
+  }
+}
+
+/** By Basic, the default of OpenID Connect Core §9, unless the provider says that it takes the form only. */
+function secretAuth(secret: string): client.ClientAuth {
+  const [basic, post] = [client.ClientSecretBasic(secret), client.ClientSecretPost(secret)]
+  return (server, ...rest) => {
+    const methods = server.token_endpoint_auth_methods_supported ?? ['client_secret_basic']
+    const isPost = methods.includes('client_secret_post') && !methods.includes('client_secret_basic')
+    return isPost ? post(server, ...rest) : basic(server, ...rest)
   }
 }
 

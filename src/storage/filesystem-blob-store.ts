@@ -12,6 +12,8 @@ import { storageError } from './storage-error.ts'
 const SHA256 = /^[0-9a-f]{64}$/
 const FOLDER = /^[0-9a-f]{2}$/
 const OPEN_FILES = 512
+/** ms for which a file that nobody reads stays open: one that another process has deleted takes space until then. */
+const IDLE = 10_000
 const ABANDONED_MS = 24 * 60 * 60 * 1000
 
 /** A blob that is open, with its size in bytes. */
@@ -22,11 +24,18 @@ interface OpenBlob {
 
 /**
  * Blobs as files `<directory>/aa/bb/<sha256>`. A file appears under its name by rename, so it is whole or not there.
- * The last 512 that were read stay open, since opening costs as much as all the rest of a small answer.
+ * The last 512 that were read stay open for some seconds, since opening costs as much as all the rest of a small answer.
  */
 export class FilesystemBlobStore implements BlobStore {
   readonly #directory: string
-  readonly #open = new LRUCache<string, OpenBlob>({ max: OPEN_FILES, dispose: ({ file }) => file.retire() })
+  readonly #open = new LRUCache<string, OpenBlob>({
+    max: OPEN_FILES,
+    ttl: IDLE,
+    ttlResolution: IDLE / 10,
+    updateAgeOnGet: true,
+    dispose: ({ file }) => file.retire(),
+  })
+  #closing: NodeJS.Timeout | null = null
 
   /** Folders whose own entries are known to be on disk. */
   readonly #synced = new Set<string>()
@@ -105,6 +114,8 @@ export class FilesystemBlobStore implements BlobStore {
 
   /** Closes the files that are kept open. */
   close(): void {
+    if (this.#closing !== null) clearInterval(this.#closing)
+    this.#closing = null
     this.#open.clear()
   }
 
@@ -139,7 +150,15 @@ export class FilesystemBlobStore implements BlobStore {
     }
     file.hold()
     this.#open.set(sha256, blob)
+    this.#closing ??= setInterval(() => this.#closeIdle(), IDLE).unref()
     return blob
+  }
+
+  #closeIdle(): void {
+    this.#open.purgeStale()
+    if (this.#open.size > 0 || this.#closing === null) return
+    clearInterval(this.#closing)
+    this.#closing = null
   }
 
   async #copy(entry: SpoolEntry, target: string, durable: boolean): Promise<void> {

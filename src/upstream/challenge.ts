@@ -8,6 +8,9 @@ import { type AskRealm, type TokenScope, Tokens } from './tokens.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
 import { parseChallenges } from './www-authenticate.ts'
 
+/** ms for which credentials that were refused are not sent again (pull-through.md §6.3). */
+const REFUSED_FOR = 60_000
+
 /** One exchange with the upstream's own origin; `authorization` is the value of the header. */
 export type Exchange = (authorization?: string) => Promise<UpstreamResponse>
 
@@ -35,11 +38,14 @@ export class Authorizer {
   /** What was asked for where the adapter expected the key. */
   readonly #challenges = new LRUCache<string, TokenScope>({ max: 10_000 })
   #latest: TokenScope | null = null
+  readonly #clock: Clock
   #wantsBasic: boolean
+  #refusedUntil = 0
 
   constructor({ settings, adapter, clock, ask }: AuthorizerParts) {
     this.#settings = settings
     this.#adapter = adapter
+    this.#clock = clock
     this.#tokens = new Tokens(settings.name, clock, ask)
     this.#wantsBasic = settings.auth?.kind === 'basic'
   }
@@ -66,11 +72,13 @@ export class Authorizer {
     this.#tokens.clear()
     this.#challenges.clear()
     this.#latest = null
+    this.#refusedUntil = 0
     this.#wantsBasic = this.#settings.auth?.kind === 'basic'
   }
 
   async #expected(url: URL): Promise<Authorization | null> {
     const { auth } = this.#settings
+    if (this.#wantsBasic && this.#clock.now() < this.#refusedUntil) throw this.#refusal()
     if (this.#wantsBasic && auth?.credentials) return { kind: 'basic', header: auth.credentials.basic }
     const scope = this.#scopeOf(url)
     if (scope === null) return null
@@ -126,6 +134,11 @@ export class Authorizer {
   }
 
   #refused(): UpstreamUnavailable {
+    this.#refusedUntil = this.#clock.now() + REFUSED_FOR
+    return this.#refusal()
+  }
+
+  #refusal(): UpstreamUnavailable {
     return new UpstreamUnavailable(`upstream ${this.#settings.name} refuses our credentials`, { detail: 'AUTH_FAILED' })
   }
 }

@@ -1,13 +1,14 @@
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici'
+import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { RegistryError, UpstreamUnavailable } from '../errors.ts'
 import { AddressGuard, AddressRefused } from '../outbound/address-guard.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { Authorizer } from './challenge.ts'
+import { Connections, type RawResponse } from './connections.ts'
 import { ABSENT, type UpstreamRequest, type UpstreamResponse } from './exchange.ts'
-import { OriginHealth } from './health.ts'
-import { parseRetryAfter, Retriable, withRetries } from './retries.ts'
+import { type HealthNews, OriginHealth } from './health.ts'
+import { parseRetryAfter, Retriable, RetryBudget, withRetries } from './retries.ts'
 import { Slots } from './slots.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
 
@@ -16,9 +17,8 @@ const RETRIED = new Set([408, 502, 503, 504])
 /** The server works, and does not know the method. */
 const NOT_IMPLEMENTED = 501
 const MAX_REDIRECTS = 5
-
-/** A request as undici's dispatchers take it. */
-export type DispatchOptions = Dispatcher.RequestOptions
+/** Origins whose state is remembered: an upstream may redirect to as many as it likes. */
+const MOST_ORIGINS = 256
 
 /** Says how one upstream is doing, for administrators and metrics. */
 export interface OriginState {
@@ -34,6 +34,15 @@ export interface ClientParts {
   readonly clock: Clock
   /** Of the product, for User-Agent. */
   readonly version: string
+  /** The value of `CDN-Loop` for a request that is sent now; absent: there is nobody whose requests could go in circles. */
+  readonly loop?: () => string
+  /** Is told when the state of an origin changes here. */
+  readonly onHealth?: (origin: string, news: HealthNews) => void
+}
+
+interface Origin {
+  readonly health: OriginHealth
+  readonly slots: Slots
 }
 
 /**
@@ -42,9 +51,11 @@ export interface ClientParts {
  * UpstreamUnavailable: with detail RATE_LIMITED after a 429, AUTH_FAILED when our credentials are refused.
  */
 export class UpstreamClient {
-  readonly dispatcher: Dispatcher
-  readonly #guard: AddressGuard
-  readonly #origins = new Map<string, { health: OriginHealth; slots: Slots }>()
+  readonly #connections: Connections
+  readonly #budget = new RetryBudget()
+  readonly #origins = new LRUCache<string, Origin>({ max: MOST_ORIGINS })
+  readonly #loop: (() => string) | undefined
+  readonly #onHealth: (origin: string, news: HealthNews) => void
   readonly #authorizer: Authorizer
   readonly #settings: UpstreamSettings
   readonly #absentStatuses: readonly number[]
@@ -52,33 +63,27 @@ export class UpstreamClient {
   readonly #clock: Clock
   readonly #userAgent: string
 
-  constructor({ settings, adapter, config, clock, version }: ClientParts) {
+  constructor({ settings, adapter, config, clock, version, loop, onHealth = () => {} }: ClientParts) {
     this.#settings = settings
     this.#absentStatuses = adapter.absentStatuses ?? []
     this.#config = config
     this.#clock = clock
     this.#userAgent = `Entrepot/${version}`
     this.#authorizer = new Authorizer({ settings, adapter, clock, ask: (url) => this.#askRealm(url) })
-    this.#guard = new AddressGuard(
+    this.#loop = loop
+    this.#onHealth = onHealth
+    const guard = new AddressGuard(
       (host) =>
         settings.privateNetwork === 'allowed' ||
         (settings.privateNetwork === 'origin' && host === settings.url.hostname.replace(/^\[|\]$/g, '')),
     )
-    const options: Agent.Options = {
-      connections: config.connections,
-      pipelining: 1,
-      keepAliveTimeout: 30_000,
-      bodyTimeout: config.idleTimeout,
-      allowH2: false,
-      connect: { timeout: config.connectTimeout, lookup: this.#guard.lookup as never },
-    }
-    const hasProxy = ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy'].some((name) => process.env[name])
-    this.dispatcher = hasProxy ? new EnvHttpProxyAgent(options) : new Agent(options)
+    this.#connections = new Connections(settings, config, guard)
   }
 
   /** Sends a request, follows redirects and retries what is worth it. Throws UpstreamUnavailable. */
   send(wanted: UpstreamRequest): Promise<UpstreamResponse> {
-    return withRetries(this.#config.retries, wanted.signal, () => this.#follow(wanted))
+    const limits = { retries: this.#config.retries, budget: this.#budget, signal: wanted.signal }
+    return withRetries(limits, () => this.#follow(wanted))
   }
 
   /** The states of all origins asked so far. */
@@ -86,9 +91,24 @@ export class UpstreamClient {
     return [...this.#origins].map(([origin, { health }]) => ({ origin, state: health.state }))
   }
 
-  /** Throws when the URL's host is a literal address that must not be contacted. */
+  /** Whether the upstream allows us hardly any more requests; documents that cost one should be left alone. */
+  get isScarce(): boolean {
+    return this.#origins.peek(this.#settings.url.origin)?.health.isScarce === true
+  }
+
+  /** Takes what another replica says of an origin. */
+  hear(origin: string, news: HealthNews): void {
+    this.#originOf(origin).health.hear(news)
+  }
+
+  /** Throws when the URL's host must not be contacted. */
   checkUrl(url: URL): void {
-    this.#guard.checkUrl(url)
+    this.#connections.checkUrl(url)
+  }
+
+  /** What requests to this URL go through that are passed on as they are. */
+  dispatcherFor(url: URL): ReturnType<Connections['dispatcherFor']> {
+    return this.#connections.dispatcherFor(url)
   }
 
   /** Asks again whatever was given up on, with new tokens. */
@@ -98,7 +118,7 @@ export class UpstreamClient {
   }
 
   async close(): Promise<void> {
-    await this.dispatcher.destroy()
+    await this.#connections.close()
   }
 
   async #follow(wanted: UpstreamRequest): Promise<UpstreamResponse> {
@@ -155,13 +175,12 @@ export class UpstreamClient {
     const toHeaders = new AbortController()
     const timer = setTimeout(() => toHeaders.abort(new HeadersTimeout()), wanted.headersTimeout)
     try {
-      this.#guard.checkUrl(url)
-      const response = await request(url.href, {
-        dispatcher: this.dispatcher,
+      const response = await this.#connections.request(url, {
         method: wanted.method ?? 'GET',
         headers: {
           ...wanted.headers,
           ...(authorization === undefined ? {} : { authorization }),
+          ...(this.#loop === undefined ? {} : { 'cdn-loop': this.#loop() }),
           'user-agent': this.#userAgent,
         },
         headersTimeout: wanted.headersTimeout,
@@ -180,7 +199,7 @@ export class UpstreamClient {
   }
 
   #judge(
-    response: Dispatcher.ResponseData,
+    response: RawResponse,
     { method }: UpstreamRequest,
     health: OriginHealth,
   ): Omit<UpstreamResponse, 'url' | 'isAbsence'> {
@@ -189,6 +208,7 @@ export class UpstreamClient {
     // The error of a destroyed or cut body reaches whoever reads it; without a reader it must not end the process.
     response.body.on('error', () => {})
     const retryAfter = parseRetryAfter(headers['retry-after'], this.#clock.now())
+    health.noteRate(headers['ratelimit-limit'], headers['ratelimit-remaining'])
     if (status === 429) {
       response.body.destroy()
       health.rateLimited(retryAfter)
@@ -243,10 +263,11 @@ export class UpstreamClient {
     return `upstream ${this.#settings.name}`
   }
 
-  #originOf(origin: string): { health: OriginHealth; slots: Slots } {
+  #originOf(origin: string): Origin {
     let known = this.#origins.get(origin)
     if (known === undefined) {
-      known = { health: new OriginHealth(origin, this.#clock), slots: new Slots(this.#config.connections) }
+      const health = new OriginHealth(origin, this.#clock, (news) => this.#onHealth(origin, news))
+      known = { health, slots: new Slots(this.#config.connections) }
       this.#origins.set(origin, known)
     }
     return known

@@ -111,23 +111,16 @@ export class DocumentStore {
    * being asked of them now, by whatever replica, does not change that.
    */
   async expire(upstreamId: number, verifiedAt: number, key?: string): Promise<void> {
-    await this.#models.upstreamDocument.update(
-      { verifiedAt, seq: literal('seq + 1') as never },
-      {
-        where: {
-          upstreamId,
-          verifiedAt: { [Op.gt]: verifiedAt },
-          ...(key === undefined ? {} : { keySha256: hashKey(key) }),
-        },
-      },
-    )
+    const ofKey = key === undefined ? {} : { keySha256: hashKey(key) }
+    const where = { upstreamId, verifiedAt: { [Op.gt]: verifiedAt }, ...ofKey }
+    const values = { verifiedAt, seq: literal('seq + 1') as never }
+    await this.#db.inTransaction((transaction) => this.#models.upstreamDocument.update(values, { where, transaction }))
   }
 
   /** Forgets documents of an upstream: all, or those of one key; their blobs wait for garbage collection. */
   async remove(upstreamId: number, key?: string): Promise<void> {
-    await this.#models.upstreamDocument.destroy({
-      where: { upstreamId, ...(key === undefined ? {} : { keySha256: hashKey(key) }) },
-    })
+    const where = { upstreamId, ...(key === undefined ? {} : { keySha256: hashKey(key) }) }
+    await this.#db.inTransaction((transaction) => this.#models.upstreamDocument.destroy({ where, transaction }))
   }
 
   /** The new `seq`; null: the fence keeps the record out. */

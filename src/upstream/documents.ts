@@ -14,7 +14,7 @@ import type { CacheStatus } from './cache-status.ts'
 import type { Coordination, Lease } from './coordination.ts'
 import { DocumentFetcher, type Fetched } from './document-fetcher.ts'
 import { type DocumentIdentity, type DocumentRecord, type DocumentStore, identityKey } from './document-store.ts'
-import { freshnessOf, staleSince, timesOf } from './freshness.ts'
+import { type FreshnessTimes, freshnessOf, staleSince, timesOf } from './freshness.ts'
 import { NegativeEntries } from './negative-entries.ts'
 import { ParsedDocuments } from './parsed-documents.ts'
 import type { Upstream } from './upstreams.ts'
@@ -25,6 +25,7 @@ const gunzipAsync = promisify(gunzip)
 const NOTICE_LOST = 60_000
 const FORCED_INTERVAL = 10_000
 const SLOW_SPELL = 10_000
+const SPARING = 6 * 3_600_000
 /** Replicas tell each other by it that what is believed of an upstream, by its id, is worth nothing any more. */
 const FORGET = 'documents-forget'
 
@@ -150,7 +151,7 @@ export class Documents {
       const outcome = await this.#refresh(upstream, request, identity, null).outcome
       return hold(outcome.record, { hit: false, fwd: 'uri-miss', fwdStatus: outcome.status, stored: true, collapsed })
     }
-    const times = timesOf(upstream.settings, request, this.#parts.config.mirrors)
+    const times = this.#timesOf(upstream, request)
     const age = this.#parts.clock.now() - record.verifiedAt
     const ttl = Math.round((times.fresh - age) / 1_000)
     const isForced = options.revalidate === true && age > FORCED_INTERVAL
@@ -235,7 +236,7 @@ export class Documents {
     const key = identityKey(identity)
     const running = this.#refreshes.get(key)
     if (running !== undefined && !running.isOutdated) return running
-    const { fresh } = timesOf(upstream.settings, request, this.#parts.config.mirrors)
+    const { fresh } = this.#timesOf(upstream, request)
     let store: () => Promise<void> = async () => {}
     let lease: Lease | null = null
     const fetching = this.#fetch(upstream, request, identity, held, (got) => {
@@ -311,6 +312,14 @@ export class Documents {
       const { identity } = refresh
       if (identity.upstreamId === upstreamId && (key === undefined || identity.key === key)) refresh.isOutdated = true
     }
+  }
+
+  /** Where hardly any requests are left, tags are asked for four times a day only (§6.3). */
+  #timesOf({ settings, client }: Upstream, request: DocumentRequest<NonNullable<unknown>>): FreshnessTimes {
+    const times = timesOf(settings, request, this.#parts.config.mirrors)
+    return request.describe !== undefined && client.isScarce
+      ? { ...times, fresh: Math.max(times.fresh, SPARING) }
+      : times
   }
 
   #staleSince({ settings }: Upstream): number {

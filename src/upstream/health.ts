@@ -37,10 +37,13 @@ export class OriginHealth {
   #isTrying = false
   #ratePause = FIRST_RATE_PAUSE
   #rateLimitedUntil = 0
+  #isScarce = false
 
-  constructor(origin: string, clock: Clock) {
-    this.#origin = origin
+  /** `tell` is called when the state changes here, and not for what `hear` was told. */
+  constructor(origin: string, clock: Clock, tell: (news: HealthNews) => void = () => {}) {
     this.#clock = clock
+    this.#origin = origin
+    this.#tell = tell
   }
 
   get state(): 'closed' | 'open' | 'half-open' {
@@ -62,7 +65,8 @@ export class OriginHealth {
   /** Believes another replica for a minute at most, so that not every one has to find out by itself. */
   hear({ open, rateLimited }: HealthNews): void {
     const now = this.#clock.now()
-    if (rateLimited > 0) this.#rateLimitedUntil = Math.max(this.#rateLimitedUntil, now + Math.min(rateLimited, BELIEVED))
+    if (rateLimited > 0)
+      this.#rateLimitedUntil = Math.max(this.#rateLimitedUntil, now + Math.min(rateLimited, BELIEVED))
     if (open > 0) this.#openUntil = Math.max(this.#openUntil, now + Math.min(open, BELIEVED))
     else if (rateLimited === 0) this.#close()
   }
@@ -120,13 +124,33 @@ export class OriginHealth {
     this.#isTrying = false
     const pause = Math.min(Math.max(retryAfter ?? this.#ratePause, SHORTEST_RATE_PAUSE), LONGEST_RATE_PAUSE)
     this.#rateLimitedUntil = this.#clock.now() + pause
+    this.#tell({ open: 0, rateLimited: pause })
     this.#ratePause = Math.min(2 * this.#ratePause, LONGEST_RATE_PAUSE)
   }
 
   /** Forgets everything: the configuration changed, or an administrator wants it asked again. */
   reset(): void {
     this.succeeded()
+    this.#recent = []
     this.#rateLimitedUntil = 0
+  }
+
+  #close(): void {
+    this.#failures = 0
+    this.#openUntil = 0
+    this.#isTrying = false
+    this.#pause = FIRST_PAUSE
+  }
+
+  #remember(isFailure: boolean): void {
+    this.#recent.push({ at: this.#clock.now(), isFailure })
+    if (this.#recent.length > MOST_REMEMBERED) this.#recent.shift()
+  }
+
+  #failsHalf(): boolean {
+    const since = this.#clock.now() - WINDOW
+    const recent = this.#recent.filter(({ at }) => at > since)
+    return recent.length >= LEAST_IN_WINDOW && 2 * recent.filter((one) => one.isFailure).length >= recent.length
   }
 
   #refusal(why: string, ms: number, detail?: string): UpstreamUnavailable {

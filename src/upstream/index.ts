@@ -18,6 +18,7 @@ import type { UpstreamClient } from './client.ts'
 import { Coordination } from './coordination.ts'
 import { DocumentStore } from './document-store.ts'
 import { Documents } from './documents.ts'
+import { Loops } from './loops.ts'
 import { ReservedNames } from './reserved-names.ts'
 import { type HasName, type Resolution, Resolver } from './resolution.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
@@ -43,6 +44,7 @@ export interface EngineParts {
 export class UpstreamEngine {
   readonly documents: Documents
   readonly artifacts: Artifacts
+  readonly loops = new Loops()
   readonly #upstreams: Upstreams
   readonly #reserved: ReservedNames
   readonly #resolver: Resolver
@@ -52,7 +54,7 @@ export class UpstreamEngine {
 
   constructor(parts: EngineParts) {
     this.#packages = parts.packages
-    this.#upstreams = new Upstreams(parts)
+    this.#upstreams = new Upstreams({ ...parts, loops: this.loops })
     this.#reserved = new ReservedNames(parts)
     this.#coordination = new Coordination({
       notices: parts.notices,
@@ -131,8 +133,8 @@ export class UpstreamEngine {
   }
 
   /** The connections of the upstream at this origin, for requests that are passed through. Throws NotFound. */
-  dispatcherOf(origin: string): UpstreamClient['dispatcher'] {
-    return this.#upstreams.atOrigin(origin).client.dispatcher
+  dispatcherOf(origin: string): ReturnType<UpstreamClient['dispatcherFor']> {
+    return this.#upstreams.atOrigin(origin).client.dispatcherFor(new URL(origin))
   }
 
   /** The mirror owner that has this alias, in any case, or null. */

@@ -15,13 +15,20 @@ export class Loops {
   readonly #id = `entrepot-${randomBytes(8).toString('hex')}`
   readonly #inbound = new AsyncLocalStorage<string>()
 
-  /** Calls `next` for a request with this `CDN-Loop`. Throws LoopDetected when it has been here, or goes too far. */
-  enter(header: string | undefined, next: () => void): void {
-    if (header === undefined) return next()
+  /** Calls `next` for a request with this `CDN-Loop`: with LoopDetected when it has been here, or goes too far. */
+  enter(header: string | undefined, next: (error?: Error) => void): void {
+    if (header === undefined) {
+      next()
+      return
+    }
     const ids = header.split(',').map((one) => one.split(';', 1)[0]!.trim())
-    if (ids.includes(this.#id)) throw new LoopDetected('this request came from this server: its mirrors go in a circle')
-    if (ids.length > MOST || header.length > LONGEST) throw new LoopDetected('this request came through too many servers')
-    this.#inbound.run(ids.filter((id) => /^[\w.:-]+$/.test(id)).join(', '), next)
+    if (ids.includes(this.#id)) {
+      next(new LoopDetected('this request came from this server: its mirrors go in a circle'))
+    } else if (ids.length > MOST || header.length > LONGEST) {
+      next(new LoopDetected('this request came through too many servers'))
+    } else {
+      this.#inbound.run(ids.filter((id) => /^[\w.:-]+$/.test(id)).join(', '), next)
+    }
   }
 
   /** The value of `CDN-Loop` for what is asked just now. */

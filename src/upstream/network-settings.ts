@@ -83,7 +83,8 @@ function proxyNamed(
   { proxy, proxyEnv }: Static<typeof NetworkFile>,
   environment: Readonly<Record<string, string | undefined>>,
 ): 'environment' | 'none' | URL {
-  if (proxy !== undefined && proxyEnv !== undefined) throw new ConfigError(`${where}: network: proxy or proxyEnv, not both`)
+  if (proxy !== undefined && proxyEnv !== undefined)
+    throw new ConfigError(`${where}: network: proxy or proxyEnv, not both`)
   const text = proxyEnv === undefined ? proxy : environment[proxyEnv]
   if (text === undefined) {
     if (proxyEnv === undefined) return 'environment'

@@ -11,6 +11,8 @@ import type { Models } from '../models/index.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { type OriginState, UpstreamClient } from './client.ts'
 import { staleSince } from './freshness.ts'
+import type { HealthNews } from './health.ts'
+import type { Loops } from './loops.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
 
 const STRICTEST_FIRST = ['private', 'limited', 'public'] as const
@@ -49,7 +51,11 @@ export interface UpstreamsParts {
   config: Config
   log: Log
   version: string
+  loops: Loops
 }
+
+/** Replicas tell each other by it how origins are doing. */
+const HEALTH = 'origin-health'
 
 /** The declared upstreams, by name, by mirror owner, by id. */
 export class Upstreams {
@@ -60,6 +66,10 @@ export class Upstreams {
     this.#parts = parts
     // The notice says that something changed, the row says what: a strange message cannot switch anything.
     parts.notices.subscribe('upstream-mode', (name) => void this.#reread(name))
+    parts.notices.subscribe(HEALTH, (notice) => {
+      const { name, origin, news } = JSON.parse(notice) as { name: string; origin: string; news: HealthNews }
+      this.find(name)?.client.hear(origin, news)
+    })
   }
 
   /**
@@ -79,8 +89,14 @@ export class Upstreams {
       }
       const { id, mode } = await this.#declareRow(one, owner)
       const adapter = adapters.get(one.type)!
-      const { config, clock, version } = this.#parts
-      const client = new UpstreamClient({ settings: one, adapter, config: config.mirrors, clock, version })
+      const { config, clock, version, loops, notices, log } = this.#parts
+      const client = new UpstreamClient({
+        ...{ settings: one, adapter, config: config.mirrors, clock, version, loop: () => loops.outbound },
+        onHealth: (origin, news) => notices.publish(HEALTH, JSON.stringify({ name: one.name, origin, news })),
+      })
+      if (one.network?.insecureTls === true) {
+        log.warn({ upstream: one.name }, 'insecureTls: whoever answers is believed to be the upstream')
+      }
       this.#byName.set(one.name, { id, settings: one, owner, adapter, client, mode })
     }
   }

@@ -9,7 +9,7 @@ import { toHook } from './hook.ts'
 import type { HookSecrets, Hooks } from './hooks.ts'
 import type { Poster } from './post.ts'
 import { buildRequest, createRedaction, MASK } from './request.ts'
-import type { TaskOutcome } from './tasks.ts'
+import { LONGEST_WAIT, type TaskOutcome } from './tasks.ts'
 
 /** What Attempts is built from. */
 export interface AttemptsParts {
@@ -31,6 +31,9 @@ export class Attempts {
 
   /** Delivers, or says why not; throws only what the database throws. */
   async run(hookId: number, task: HookTask, signal: AbortSignal): Promise<TaskOutcome> {
+    if (this.#parts.clock.now() - task.createdAt > LONGEST_WAIT) {
+      return { status: 'failed', error: 'it could not be delivered within a day' }
+    }
     const row = await this.#parts.models.webhook.findByPk(hookId)
     const refusal = row === null ? 'there is no such hook any more' : await this.#refusal(row, task)
     if (row === null || refusal !== null) return { status: 'cancelled', error: refusal ?? '' }

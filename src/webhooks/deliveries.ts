@@ -8,8 +8,8 @@ import type { HookTasks } from './tasks.ts'
 const POLL = 5_000
 /** ms that running attempts have when the server stops. */
 const GRACE = 5_000
-/** ms beyond the timeout of an attempt, for the work around it. */
-const SLACK = 30_000
+/** ms beyond the timeout of an attempt, for the work around it, and for servers whose clocks differ by a minute. */
+const SLACK = 90_000
 
 /** What Deliveries is built from. */
 export interface DeliveriesParts {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Op, QueryTypes, type WhereOptions } from 'sequelize'
+import { literal, Op, QueryTypes, type WhereOptions } from 'sequelize'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../db/connect.ts'
 import { NotFound } from '../errors.ts'
@@ -8,6 +8,8 @@ import type { Models } from '../models/index.ts'
 
 /** Rows per statement. */
 const BATCH = 100
+/** ms after the event that nobody wants to hear of it any more. */
+export const LONGEST_WAIT = 86_400_000
 
 /** What is to be delivered. */
 export interface NewTask {
@@ -85,9 +87,13 @@ export class HookTasks {
 
   /** The ids of hooks that something is due for, the longest waiting first. */
   async dueHooks(): Promise<number[]> {
+    // One look into the index for each hook: there may be a million tasks behind it.
     const rows = await this.#db.sequelize.query<{ hookId: number }>(
-      `SELECT t.hook_id AS hookId, MIN(t.next_attempt_at) AS due FROM hook_task t
-       WHERE t.status = 'pending' AND t.next_attempt_at <= $1 GROUP BY t.hook_id ORDER BY due, hookId`,
+      `SELECT h.hookId FROM (
+         SELECT w.id AS hookId,
+           (SELECT MIN(t.next_attempt_at) FROM hook_task t WHERE t.hook_id = w.id AND t.status = 'pending') AS due
+         FROM webhook w
+       ) AS h WHERE h.due <= $1 ORDER BY h.due, h.hookId`,
       { type: QueryTypes.SELECT, bind: [this.#clock.now()] },
     )
     return rows.map(({ hookId }) => Number(hookId))
@@ -115,10 +121,14 @@ export class HookTasks {
     await this.#update({ id, status: 'pending', nextAttemptAt, attempts }, outcome)
   }
 
-  /** Deletes what is older than `age` ms and not to be delivered any more; how many went. */
+  /** Deletes what is older than `age` ms and not to be delivered any more, or is nobody's; how many went. */
   async prune(age: number): Promise<number> {
-    const createdAt = { [Op.lt]: this.#clock.now() - age }
-    const where = { createdAt, status: { [Op.ne]: 'pending' as const } }
+    const now = this.#clock.now()
+    const isOver = { createdAt: { [Op.lt]: now - age }, status: { [Op.ne]: 'pending' as const } }
+    // An event can be stored while its hook is deleted.
+    const hookId = { [Op.notIn]: literal('(SELECT id FROM webhook)') }
+    const isNobodys = { createdAt: { [Op.lt]: now - LONGEST_WAIT }, hookId }
+    const where = { [Op.or]: [isOver, isNobodys] }
     for (let total = 0; ; ) {
       const rows = await this.#models.hookTask.findAll({ where, attributes: ['id'], limit: BATCH, raw: true })
       if (rows.length === 0) return total

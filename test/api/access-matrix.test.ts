@@ -20,6 +20,10 @@ POST   /users/:username/tokens                      401 403 403 401 403
 DELETE /users/:username/tokens/:token               401 403 403 401 403
 GET    /token                                       401 404 200 200 200
 DELETE /token                                       401 404 -   -   -
+GET    /user/two_factor                             401 200 403 200 200
+POST   /user/two_factor                             401 201 403 401 403
+POST   /user/two_factor/confirm                     401 422 403 401 403
+DELETE /user/two_factor                             401 204 403 401 403
 GET    /orgs                                        200 200 403 200 200
 POST   /orgs                                        401 422 403 422 403
 GET    /orgs/:org                                   404 404 403 403 200
@@ -145,6 +149,7 @@ POST   /admin/users                                 401 403 403 403 403
 PATCH  /admin/users/:username                       401 403 403 403 403
 DELETE /admin/users/:username                       401 403 403 403 403
 POST   /admin/users/:username/rename                401 403 403 403 403
+DELETE /admin/users/:username/two_factor            401 403 403 403 403
 GET    /admin/users/:username/orgs                  401 403 403 403 403
 POST   /admin/users/:username/orgs                  401 403 403 403 403
 GET    /admin/orgs                                  401 403 403 403 403

@@ -133,6 +133,30 @@ describe('a cleanup rule', () => {
     expect(preview.headers['x-total-count']).toBe(String(preview.json().length))
   })
 
+  test('is looked at for some packages at a time', async () => {
+    const { package: packages, packageVersion } = server.services.models
+    const bea = await server.createUser('bea')
+    const { id: ownerId } = (await server.services.accounts.find('bea'))!
+    const names = Array.from({ length: 502 }, (_, index) => `many-${index}`)
+    const common = { ownerId, type: 'generic', repoId: 0, semverCompatible: false, isInternal: false }
+    await packages.bulkCreate(names.map((name) => ({ ...common, name, lowerName: name })))
+    const rows = await packages.findAll({ where: { ownerId } })
+    await packageVersion.bulkCreate(
+      rows.map(({ id }) => ({
+        ...{ packageId: id, creatorId: 0, version: '1', lowerVersion: '1', createdAt: 1, isInternal: false },
+        ...{ metadataJson: '{}', downloadCount: 0, lastDownloadedAt: 0 },
+      })),
+    )
+    const preview = (query: string) =>
+      server.api('POST', `/users/bea/cleanup-rules/preview${query}`, { type: 'generic', remove_pattern: '1' }, bea)
+    const first = await preview('?limit=50&page=10')
+    expect([first.json().length, first.headers['x-total-count']]).toEqual([50, '500'])
+    const after = first.headers['x-continue-after']
+    const rest = await preview(`?after=${after}`)
+    expect(rest.json().map(({ name }: { name: string }) => name)).toEqual(['many-500', 'many-501'])
+    expect(rest.headers).not.toHaveProperty('x-continue-after')
+  })
+
   test('takes a version for as young as its youngest file', async () => {
     await upload('snapshot', '1')
     server.clock.advance(10 * DAY)

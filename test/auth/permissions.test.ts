@@ -44,6 +44,31 @@ const mirrors: Record<string, [number, number, number]> = {
   'prohibited member': [0, 0, 0],
 }
 
+/** Who reads private packages of organizations, and of users, whatever the visibility of these is. */
+const privateOfOrganizations: Record<string, boolean> = {
+  anonymous: false,
+  stranger: false,
+  restricted: false,
+  'restricted member': false,
+  'member of a team without rights': false,
+  'member of a team with unit write': true,
+  'member of a write team with unit read': true,
+  'member of two teams': true,
+  'org owner': true,
+  'site admin': true,
+  'inactive member': false,
+  'prohibited member': false,
+  'public-only org owner': false,
+}
+const privateOfUsers: Record<string, boolean> = {
+  anonymous: false,
+  stranger: false,
+  'site admin': true,
+  'inactive member': false,
+  himself: true,
+  'public-only himself': false,
+}
+
 describe('permissions', () => {
   let parts: AuthParts
   const doers = new Map<string, Doer>()
@@ -100,11 +125,23 @@ describe('permissions', () => {
     ),
   )
 
+  const findDoer = (who: string, owner: Owner) =>
+    who === 'himself' ? doerOf(owner) : who === 'public-only himself' ? doerOf(owner, publicOnly) : doers.get(who)!
+
   test.each(table)('%s on a %s %s has mode %i', async (who, visibility, kind, mode) => {
     const owner = owners.get(`${kind} ${visibility}`)!
-    const doer =
-      who === 'himself' ? doerOf(owner) : who === 'public-only himself' ? doerOf(owner, publicOnly) : doers.get(who)!
-    expect(await parts.permissions.accessMode(doer, owner)).toBe(mode)
+    expect(await parts.permissions.accessMode(findDoer(who, owner), owner)).toBe(mode)
+  })
+
+  const readers = Object.entries({ organization: privateOfOrganizations, user: privateOfUsers }).flatMap(
+    ([kind, rows]) => Object.entries(rows).map(([who, reads]) => [who, kind, reads] as const),
+  )
+
+  test.each(readers)('%s reads private packages of any %s: %s', async (who, kind, reads) => {
+    for (const visibility of visibilities) {
+      const owner = owners.get(`${kind} ${visibility}`)!
+      expect(await parts.permissions.readsPrivate(findDoer(who, owner), owner)).toBe(reads)
+    }
   })
 
   test.each([

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { Phone } from '../support/phone.ts'
 import { basic, TestApp } from '../support/test-app.ts'
 import { createTestDatabaseUrl } from '../support/test-database.ts'
 import { beside, runCommand } from './run-command.ts'
@@ -84,6 +85,22 @@ describe('accounts from the command line, beside a running server', () => {
     await forgetting(async () => expect(await me(basic('carol', before))).toBe(401))
     expect(await me(basic('carol', after))).toBe(200)
     expect(await me(`token ${token}`)).toBe(200)
+  })
+
+  test('another password keeps one-time codes; --disable-otp ends them, for who has lost them', async () => {
+    const before = await app.createUser('erin', 'the old password')
+    const begun = await app.api('POST', '/user/two_factor', undefined, before)
+    const code = new Phone(begun.json().url, app.clock).code()
+    expect((await app.api('POST', '/user/two_factor/confirm', { code }, before)).statusCode).toBe(200)
+    const kept = await run(['user', 'reset-password', 'erin', '--password-stdin'], 'the second password')
+    expect([kept.code, kept.stderr]).toEqual([0, expect.stringContaining('erin goes on to need one-time codes')])
+    expect(await app.services.models.twoFactor.count()).toBe(1)
+    const args = ['user', 'reset-password', 'Erin', '--disable-otp', '--password-stdin']
+    const ended = await run(args, 'the third password')
+    expect([ended.code, ended.stdout]).toEqual([0, ''])
+    expect(ended.stderr).toContain('erin needs no one-time codes any more.')
+    expect((await run(args, 'the fourth password')).stderr).toContain('erin needed no one-time codes.')
+    await forgetting(async () => expect(await me(basic('erin', 'the fourth password'))).toBe(200))
   })
 
   test.each([

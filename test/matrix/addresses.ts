@@ -1,5 +1,5 @@
-import type { Route } from '../support/routes.ts'
 import type { Place } from '../support/rights-world.ts'
+import type { Route } from '../support/routes.ts'
 
 /** A route with the one of its resources that is asked for, where it has several. */
 export interface Row {
@@ -14,34 +14,37 @@ export interface Row {
 /** What is asked for behind a wildcard, by what the URL begins with. */
 const wildcards: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   '/v2/': {
-    manifest: ':owner/lib/pkg/manifests/1.0',
-    blob: ':owner/lib/pkg/blobs/:digest',
-    tags: ':owner/lib/pkg/tags/list',
-    referrers: ':owner/lib/pkg/referrers/:digest',
-    upload: ':owner/lib/pkg/blobs/uploads/:upload',
+    manifest: ':owner/lib/{package}/manifests/1.0',
+    blob: ':owner/lib/{package}/blobs/:digest',
+    tags: ':owner/lib/{package}/tags/list',
+    referrers: ':owner/lib/{package}/referrers/:digest',
+    upload: ':owner/lib/{package}/blobs/uploads/:upload',
   },
   '/mirror/:mirror/v2/': {
-    manifest: 'lib/pkg/manifests/1.0',
-    blob: 'lib/pkg/blobs/:digest',
-    tags: 'lib/pkg/tags/list',
+    manifest: 'lib/{package}/manifests/1.0',
+    blob: 'lib/{package}/blobs/:digest',
+    tags: 'lib/{package}/tags/list',
   },
   '/api/packages/:owner/maven/': {
-    file: 'com/example/pkg/1.0.0/pkg-1.0.0.jar',
-    checksum: 'com/example/pkg/1.0.0/pkg-1.0.0.jar.sha1',
-    metadata: 'com/example/pkg/maven-metadata.xml',
+    file: 'com/example/{package}/1.0.0/{package}-1.0.0.jar',
+    checksum: 'com/example/{package}/1.0.0/{package}-1.0.0.jar.sha1',
+    metadata: 'com/example/{package}/maven-metadata.xml',
   },
-  '/api/packages/:owner/npm/': { document: 'pkg', version: 'pkg/1.0.0', tarball: 'pkg/-/pkg-1.0.0.tgz' },
+  '/api/packages/:owner/npm/': { document: '{package}',
+    version: '{package}/1.0.0',
+    tarball: '{package}/-/{package}-1.0.0.tgz',
+  },
   '/api/packages/:owner/npm/-/package/': {
-    tags: 'pkg/dist-tags',
-    visibility: 'pkg/visibility',
-    collaborators: 'pkg/collaborators',
+    tags: '{package}/dist-tags',
+    visibility: '{package}/visibility',
+    collaborators: '{package}/collaborators',
   },
 }
 
 /** Parameters that mean the same wherever they stand; those of a place come first. */
 const values: Readonly<Record<string, string>> = {
   type: 'generic',
-  name: 'pkg',
+  name: '{package}',
   version: '1.0.0',
   filename: 'file.txt',
   repository: 'repo',
@@ -49,15 +52,20 @@ const values: Readonly<Record<string, string>> = {
   revision: '1',
   key: '0',
   token: '0',
-  spec: 'pkg@1.0.0',
+  spec: '{package}@1.0.0',
   scope: '@none',
   upstream: 'npm-public',
   mirror: 'mirror-public',
   task: 'cleanup_packages',
+  publisher: '0',
+  policy: '0',
 }
 
 /** What a route needs to be asked at all. */
-const queries: Readonly<Record<string, string>> = { '/quota/check': '?subject=size:all', '/v2/token': '?service=127.0.0.1:8080' }
+const queries: Readonly<Record<string, string>> = {
+  '/quota/check': '?subject=size:all',
+  '/v2/token': '?service=127.0.0.1:8080',
+}
 
 /** Every row of a route. HEAD is not in the table: it is to be what GET is. */
 export function rowsOf(route: Route): Row[] {
@@ -69,7 +77,17 @@ export function rowsOf(route: Route): Row[] {
   const start = url.slice(0, -1)
   const resources = wildcards[start]
   if (resources === undefined) throw new Error(`nobody has said what is behind ${url}`)
-  return Object.entries(resources).map(([what, path]) => ({ route, label: `${method} ${url} ${what}`, path: start + path, kinds }))
+  return Object.entries(resources).map(([what, path]) => ({
+    route,
+    label: `${method} ${url} ${what}`,
+    path: start + path,
+    kinds,
+  }))
+}
+
+/** Whether a row is about a package, which may be private. */
+export function namesPackage({ path }: Row): boolean {
+  return path.includes('{package}') || path.includes('/:name')
 }
 
 /** The path at a place. Throws for a parameter that nobody has given a value. */
@@ -77,8 +95,8 @@ export function pathAt(row: Row, place: Place): string {
   return row.path.replace(/(?<=^|\/):([a-z]\w*)/g, (_match, name: string) => {
     const value = place.values[name] ?? values[name]
     if (value === undefined) throw new Error(`${row.label}: nobody has said what :${name} is`)
-    return encodeURIComponent(value).replaceAll('%3A', ':')
-  })
+    return encodeURIComponent(value).replaceAll('%3A', ':').replaceAll('%7Bpackage%7D', '{package}')
+  }).replaceAll('{package}', place.package)
 }
 
 function kindsOf(url: string): Place['kind'][] {
@@ -86,7 +104,7 @@ function kindsOf(url: string): Place['kind'][] {
   if (url.startsWith('/v2/*') || url.startsWith('/api/packages/') || url.includes('/api/v1/packages/')) {
     return ['org', 'user', 'mirror']
   }
-  if (url.includes('/admin/hooks')) return ['site']
+  if (/\/admin\/(hooks|policies)/.test(url)) return ['site']
   if (/\/:(org|team)\b/.test(url)) return ['org']
   if (url.includes('/:owner')) return ['org', 'user']
   return url.includes('/:username') ? ['user'] : []

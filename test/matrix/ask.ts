@@ -1,7 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { expect } from 'vitest'
 import type { Identity, Place, RightsWorld } from '../support/rights-world.ts'
-import { pathAt, type Row } from './addresses.ts'
+import { namesPackage, pathAt, type Row } from './addresses.ts'
 
 /** One request about a place in somebody's name; nothing is changed while the world stops changes. */
 export function ask(
@@ -28,8 +28,10 @@ export function asBasic(authorization: string | undefined): string | undefined {
 }
 
 /** Where a row is asked for. Routes that are about nobody in particular are asked with the values of one user. */
-export function placesOf(world: RightsWorld, { kinds }: Row): Place[] {
-  return world.places.filter(({ kind, name }) => (kinds.length === 0 ? name === 'ann-public' : kinds.includes(kind)))
+export function placesOf(world: RightsWorld, row: Row): Place[] {
+  const places = world.places.filter(({ isSecret }) => !isSecret || namesPackage(row))
+  if (row.kinds.length > 0) return places.filter(({ kind }) => row.kinds.includes(kind))
+  return places.filter(({ name, isSecret }) => name === 'ann-public' && !isSecret)
 }
 
 /** Compares with a file that people have read and approved. */

@@ -1,12 +1,15 @@
-import { beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type Identity, identities, type Place, type RightsWorld } from '../support/rights-world.ts'
 import { rowsOf } from './addresses.ts'
 import { ask } from './ask.ts'
 
 /** Rights that handlers look at after the guards: requests really change things. */
 export function describeHandlers(world: () => RightsWorld): void {
-  const placeOf = (name: string) => world().places.find((place) => place.name === name)!
-  const rowOf = (label: string) => world().opened.routes.flatMap(rowsOf).find((row) => row.label === label)!
+  const placeOf = (name: string) => world().places.find((place) => place.name === name && !place.isSecret)!
+  const rowOf = (label: string) =>
+    world()
+      .opened.routes.flatMap(rowsOf)
+      .find((row) => row.label === label)!
 
   test('a registry token is granted what its user could do without it, and no more (security.md S8)', async () => {
     const differing: string[] = []
@@ -14,9 +17,11 @@ export function describeHandlers(world: () => RightsWorld): void {
       for (const identity of identities) {
         const direct = await directActions(world(), identity, place)
         const granted = await grantedActions(world(), identity, place)
-        if (granted.some((action) => !direct.includes(action))) differing.push(`${identity} ${place.name}: gains ${granted}`)
+        if (granted.some((action) => !direct.includes(action)))
+          differing.push(`${identity} ${place.name}: gains ${granted}`)
         const mayAsk = !['must', 'jwt'].includes(identity)
-        if (mayAsk && direct.some((action) => !granted.includes(action))) differing.push(`${identity} ${place.name}: loses ${direct}`)
+        if (mayAsk && direct.some((action) => !granted.includes(action)))
+          differing.push(`${identity} ${place.name}: loses ${direct}`)
       }
     }
     expect(differing).toEqual([])
@@ -36,6 +41,40 @@ export function describeHandlers(world: () => RightsWorld): void {
     }
   })
 
+  test('an id of another tenant is not found, and what has it stays (security.md S13)', async () => {
+    world().opened.stopsChanges = false
+    const reached: string[] = []
+    const ids = ['hook', 'delivery', 'token', 'key', 'upload', 'team', 'publisher', 'policy'] as const
+    for (const row of world().opened.routes.flatMap(rowsOf)) {
+      const named = ids.filter((id) => new RegExp(`/:${id}\\b`).test(row.path))
+      if (named.length === 0 || row.kinds.includes('site')) continue
+      for (const kind of ['org', 'user'] as const) {
+        if (row.kinds.length > 0 && !row.kinds.includes(kind)) continue
+        const [own, foreign] = [placeOf(`${prefixes[kind]}-public`), placeOf(`${prefixes[kind]}-private`)]
+        const theirs: Record<string, string> = { ...foreign.values, key: foreign.values['token']! }
+        const mixed = Object.fromEntries(named.map((id) => [id, theirs[id] ?? '0']))
+        const place = { ...own, values: { ...own.values, ...mixed } }
+        const { statusCode } = await ask(world(), row, 'ann', place, {
+          payload: bodies[row.label.replace('/api/v1', '')] ?? {},
+        })
+        const refused = row.path.includes(':upload') ? [404, 405] : [404, 422]
+        if (!refused.includes(statusCode)) reached.push(`${row.label} ${kind} ${statusCode}`)
+      }
+    }
+    expect(reached).toEqual([])
+    for (const [label, name] of [
+      ['GET /api/v1/orgs/:org/hooks/:hook/deliveries/:delivery', 'org-private'],
+      ['GET /api/v1/user/hooks/:hook/deliveries/:delivery', 'ann-private'],
+      ['GET /api/v1/teams/:team', 'org-private'],
+    ] as const) {
+      expect([label, (await ask(world(), rowOf(label), 'ann', placeOf(name))).statusCode]).toEqual([label, 200])
+    }
+    const user = placeOf('ann-private')
+    const tokens = await ask(world(), rowOf('GET /api/v1/users/:username/tokens'), 'ann', user)
+    expect((tokens.json() as { id: number }[]).map(({ id }) => String(id)).length).toBeGreaterThan(0)
+    expect(await world().opened.server.services.accessTokens.findById(Number(user.values['token']))).not.toBeNull()
+  })
+
   test('a public-only token changes nothing of owners that are not public (security.md S10)', async () => {
     world().opened.stopsChanges = false
     const open: string[] = []
@@ -53,6 +92,8 @@ export function describeHandlers(world: () => RightsWorld): void {
     expect(open).toEqual([])
   })
 }
+
+const prefixes = { org: 'org', user: 'ann' } as const
 
 /** What the handler takes, so that it is the right that decides. */
 const bodies: Readonly<Record<string, object>> = {
@@ -74,7 +115,11 @@ const bodies: Readonly<Record<string, object>> = {
 async function directActions(world: RightsWorld, identity: Identity, place: Place): Promise<string[]> {
   const rows = world.opened.routes.flatMap(rowsOf)
   const actions: string[] = []
-  for (const [action, label] of [['pull', 'GET /v2/* manifest'], ['push', 'PUT /v2/* manifest'], ['delete', 'DELETE /v2/* manifest']] as const) {
+  for (const [action, label] of [
+    ['pull', 'GET /v2/* manifest'],
+    ['push', 'PUT /v2/* manifest'],
+    ['delete', 'DELETE /v2/* manifest'],
+  ] as const) {
     const { statusCode } = await ask(world, rows.find((row) => row.label === label)!, identity, place)
     if (statusCode < 300) actions.push(action)
   }
@@ -83,7 +128,10 @@ async function directActions(world: RightsWorld, identity: Identity, place: Plac
 
 async function grantedActions(world: RightsWorld, identity: Identity, place: Place): Promise<string[]> {
   const authorization = world.authorizationOf(identity, place)
-  const query = new URLSearchParams({ service: '127.0.0.1:8080', scope: `repository:${place.name}/lib/pkg:pull,push,delete` })
+  const query = new URLSearchParams({
+    service: '127.0.0.1:8080',
+    scope: `repository:${place.name}/lib/${place.package}:pull,push,delete`,
+  })
   const response = await world.opened.server.inject({
     method: 'GET',
     url: `/v2/token?${query}`,
@@ -91,6 +139,8 @@ async function grantedActions(world: RightsWorld, identity: Identity, place: Pla
   })
   if (response.statusCode !== 200) return []
   const { token } = response.json() as { token: string }
-  const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as { access?: { actions: string[] }[] }
+  const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as {
+    access?: { actions: string[] }[]
+  }
   return (claims.access ?? []).flatMap(({ actions }) => actions)
 }

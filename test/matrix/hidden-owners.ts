@@ -1,7 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { expect, test } from 'vitest'
 import type { Identity, Place, RightsWorld } from '../support/rights-world.ts'
-import { rowsOf } from './addresses.ts'
+import { namesPackage, rowsOf } from './addresses.ts'
 import { ask, expectApproved, placesOf } from './ask.ts'
 import { joinLabels } from './rights-table.ts'
 
@@ -12,6 +12,9 @@ const strangers: readonly { identity: Identity; hidden: (place: Place) => boolea
   { identity: 'rex', hidden: ({ visibility }) => visibility !== 'public' },
   { identity: 'writ', hidden: ({ kind, visibility }) => visibility === 'private' && kind !== 'org' },
 ]
+
+/** As long as the name of the private packages; nothing else that is sent contains either. */
+const ABSENT = 'kez'
 
 const preface = `# What tells hidden owners from owners that do not exist
 
@@ -28,11 +31,12 @@ export function describeHiddenOwners(world: () => RightsWorld): void {
     for (const row of world().opened.routes.flatMap(rowsOf)) {
       if (row.kinds.length === 0 || row.kinds.includes('site')) continue
       for (const place of placesOf(world(), row)) {
+        if (place.isSecret) continue
         const ghost = ghostOf(place)
         for (const { identity, hidden } of strangers) {
           if (!hidden(place)) continue
           const [real, none] = [await ask(world(), row, identity, place), await askAsIf(identity, place, ghost)]
-          if (readable(real, place) === readable(none, ghost)) continue
+          if (readable(real, place.name) === readable(none, ghost.name)) continue
           const key = `${identity.padEnd(5)}${place.kind.padEnd(7)}${place.visibility.padEnd(8)} ${real.statusCode} ${none.statusCode}`
           told.set(key, [...(told.get(key) ?? []), row.label])
         }
@@ -44,11 +48,35 @@ export function describeHiddenOwners(world: () => RightsWorld): void {
     await expectApproved(render(told), 'hidden-owners.md')
   })
 
+  test('private packages are answered like those that do not exist (security.md S1, S4)', async () => {
+    const told: string[] = []
+    // Those who read what else the owner has.
+    const readers: Record<string, Identity[]> = {
+      'org-public': ['anon', 'bob', 'rex', 'none', 'pub'],
+      'user-public': ['anon', 'bob', 'rex', 'writ'],
+      'org-private': ['none'],
+    }
+    for (const row of world().opened.routes.flatMap(rowsOf).filter(namesPackage)) {
+      for (const place of placesOf(world(), row).filter(({ isSecret }) => isSecret)) {
+        const absent = { ...place, package: ABSENT, values: { ...place.values, name: ABSENT } }
+        for (const identity of readers[`${place.kind}-${place.visibility}`] ?? []) {
+          const credentials = withCredentials(world(), place)
+          const [real, none] = [await ask(world(), row, identity, place), await ask(credentials, row, identity, absent)]
+          const [shown, expected] = [readable(real, place.package), readable(none, ABSENT)]
+          if (shown !== expected) told.push(`${row.label} ${identity} ${place.name} ${real.statusCode} ${none.statusCode}`)
+        }
+      }
+    }
+    expect(told).toEqual([])
+  })
+
   test('an owner whom everybody may know is not taken for one that does not exist', async () => {
-    const row = world().opened.routes.flatMap(rowsOf).find(({ label }) => label === 'GET /api/v1/orgs/:org')!
+    const row = world()
+      .opened.routes.flatMap(rowsOf)
+      .find(({ label }) => label === 'GET /api/v1/orgs/:org')!
     const place = world().places.find(({ name }) => name === 'org-public')!
     const [real, none] = [await ask(world(), row, 'bob', place), await ask(world(), row, 'bob', ghostOf(place))]
-    expect(readable(real, place)).not.toBe(readable(none, ghostOf(place)))
+    expect(readable(real, place.name)).not.toBe(readable(none, ghostOf(place).name))
   })
 }
 
@@ -69,9 +97,9 @@ function ghostOf(place: Place): Place {
 }
 
 /** All that the client sees, with one name for whatever was asked for. */
-function readable({ statusCode, headers, rawPayload }: LightMyRequestResponse, { name }: Place): string {
+function readable({ statusCode, headers, rawPayload }: LightMyRequestResponse, name: string): string {
   const { date: _date, ...rest } = headers
-  return `${statusCode} ${JSON.stringify(rest)} ${rawPayload.toString('latin1')}`.replaceAll(name, 'OWNER')
+  return `${statusCode} ${JSON.stringify(rest)} ${rawPayload.toString('latin1')}`.replaceAll(name, 'NAME')
 }
 
 function render(told: ReadonlyMap<string, readonly string[]>): string {

@@ -27,7 +27,12 @@ the user of the private place, \`R:\` those of root. The columns are explained i
 export function describeLists(world: () => RightsWorld): void {
   test('lists name what their readers may know (security.md S4)', async () => {
     const place = world().places.find(({ name }) => name === 'org-private')!
-    const lines: string[] = [`${''.padEnd(38)}${identities.map((name) => name.padEnd(WIDTH)).join('').trimEnd()}`]
+    const lines: string[] = [
+      `${''.padEnd(38)}${identities
+        .map((name) => name.padEnd(WIDTH))
+        .join('')
+        .trimEnd()}`,
+    ]
     for (const [url, ...kinds] of lists) {
       const answers: { status: number; body: string }[] = []
       for (const identity of identities) {

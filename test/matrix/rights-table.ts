@@ -22,7 +22,8 @@ Under each right that routes declare stand the routes that are answered alike, t
 the refusal. \`GET\` is really asked, for things that exist, so that 404 means "hidden from this caller", or "not of this
 kind of owner". Other methods stop where the handler would begin: \`ok\` means that every guard has let them pass, and
 \`handlers.test.ts\` has what handlers refuse after that. \`HEAD\` is not shown: it is tested to be as \`GET\`. Routes of a
-package are asked about the same package of three kinds of owners: an organization, a user and a mirror.
+package are asked about the same package of three kinds of owners: an organization, a user and a mirror; and about a
+private package of an organization and a user, who are marked \`*\`.
 
 Columns:
 `
@@ -51,18 +52,26 @@ export function joinLabels(labels: readonly string[]): string {
     const route = `${method} ${url}`
     routes.set(route, [...(routes.get(route) ?? []), ...what])
   }
-  return [...routes].map(([route, what]) => `    ${route}${what.length === 0 ? '' : `  (${what.join(', ')})`}`).join('\n')
+  return [...routes]
+    .map(([route, what]) => `    ${route}${what.length === 0 ? '' : `  (${what.join(', ')})`}`)
+    .join('\n')
 }
 
 function renderGrid(cells: Measured['cells']): string {
   const lines = new Map<string, string[]>()
   for (const [place, row] of cells) {
-    const line = row.map((cell) => cell.padEnd(WIDTH)).join('').trimEnd()
+    const line = row
+      .map((cell) => cell.padEnd(WIDTH))
+      .join('')
+      .trimEnd()
     lines.set(line, [...(lines.get(line) ?? []), place])
   }
   const names = [...lines.values()].map((places) => joinPlaces(places))
   const width = Math.max(...names.map(({ length }) => length)) + 2
-  const head = `${' '.repeat(width)}${identities.map((name) => name.padEnd(WIDTH)).join('').trimEnd()}`
+  const head = `${' '.repeat(width)}${identities
+    .map((name) => name.padEnd(WIDTH))
+    .join('')
+    .trimEnd()}`
   const body = [...lines.keys()].map((line, index) => `${names[index]!.padEnd(width)}${line}`)
   return ['```', head, ...body, '```'].join('\n')
 }

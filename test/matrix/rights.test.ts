@@ -64,7 +64,7 @@ async function measure(row: Row): Promise<Measured> {
   for (const place of placesOf(world, row)) {
     const line: string[] = []
     for (const identity of identities) line.push(cellOf((await ask(world, row, identity, place)).statusCode))
-    cells.set(row.kinds.length === 0 || place.kind === 'site' ? '' : `${place.kind}-${place.visibility}`, line)
+    cells.set(row.kinds.length === 0 || place.kind === 'site' ? '' : `${place.kind}-${place.visibility}${place.isSecret ? '*' : ''}`, line)
   }
   return { label: row.label, right: rightOf(row.route), cells }
 }

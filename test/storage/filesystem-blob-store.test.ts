@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FilesystemBlobStore } from '../../src/storage/filesystem-blob-store.ts'
 import { Spool, type SpoolEntry } from '../../src/storage/spool.ts'
 import { describeBlobStore } from '../contracts/blob-store.ts'
@@ -105,6 +105,32 @@ describe('FilesystemBlobStore', () => {
     source.close()
     store.close()
     await waitFor(async () => (await openFilesIn(blobs)) === 0)
+  })
+
+  it('closes what nobody has read for some seconds, so that what another process deletes is free', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const now = performance.now.bind(performance)
+    try {
+      const store = new FilesystemBlobStore(blobs)
+      const entries = [await receive(randomBytes(MIB)), await receive(randomBytes(MIB))]
+      for (const entry of entries) await store.put(entry, { durable: false })
+      const [idle, used] = entries.map(({ digests }) => digests.sha256) as [string, string]
+      for (const entry of entries) await entry.discard()
+      ;(await store.open(idle))!.close()
+      const reader = (await store.open(used))!
+      expect(await openFilesIn(blobs)).toBe(2)
+      vi.spyOn(performance, 'now').mockImplementation(() => now() + 15_000)
+      vi.advanceTimersByTime(10_000)
+      await waitFor(async () => (await openFilesIn(blobs)) === 1)
+      expect(await reader.read(Buffer.alloc(10), 0)).toBe(10)
+      reader.close()
+      await waitFor(async () => (await openFilesIn(blobs)) === 0)
+      expect(await (await store.open(idle))!.read(Buffer.alloc(10), 0)).toBe(10)
+      store.close()
+    } finally {
+      vi.useRealTimers()
+      vi.restoreAllMocks()
+    }
   })
 
   it('holds no descriptor of an entry that was put and forgotten', async () => {

@@ -17,6 +17,10 @@ export interface Place {
   readonly visibility: Visibility
   /** The account's name. */
   readonly name: string
+  /** What its packages are called, each as its type calls packages. */
+  readonly package: string
+  /** Whether that package is private, though it is not all that its owner has. */
+  readonly isSecret: boolean
   /** Values of the parameters of routes, by their names. */
   readonly values: Readonly<Record<string, string>>
 }
@@ -79,9 +83,19 @@ const environment = {
   ENTREPOT_WEBHOOKS_ALLOWED_HOSTS: '127.0.0.1',
 }
 const PASSWORD = 'a-long-password'
-const IMAGE = 'lib/pkg'
-const packageNames = { generic: 'pkg', npm: 'pkg', maven: 'com.example:pkg', container: IMAGE }
-const POM = `<project><modelVersion>4.0.0</modelVersion><groupId>com.example</groupId><artifactId>pkg</artifactId><version>1.0.0</version></project>`
+const PACKAGE = 'pkg'
+/** As long as the other. */
+const SECRET = 'kex'
+const namesOf = (name: string) => ({
+  generic: name,
+  npm: name,
+  maven: `com.example:${name}`,
+  container: `lib/${name}`,
+})
+const PUBLISHER = { name: 'release', issuer: 'https://issuer.example.org', claims: { sub: 'job' } }
+const POLICY = { name: 'policy', conditions: {}, action: 'block' }
+const pomOf = (name: string) =>
+  `<project><modelVersion>4.0.0</modelVersion><groupId>com.example</groupId><artifactId>${name}</artifactId><version>1.0.0</version></project>`
 
 /** One server with everything that a route may be asked about, and everybody who may ask. */
 export class RightsWorld {
@@ -91,7 +105,12 @@ export class RightsWorld {
   /** By identity, then by place's name; a user's password is the same everywhere. */
   readonly #authorizations: ReadonlyMap<string, string>
 
-  private constructor(opened: OpenedApp, places: Place[], authorizations: Map<string, string>, close: () => Promise<void>) {
+  private constructor(
+    opened: OpenedApp,
+    places: Place[],
+    authorizations: Map<string, string>,
+    close: () => Promise<void>,
+  ) {
     this.opened = opened
     this.places = places
     this.#authorizations = authorizations
@@ -118,13 +137,16 @@ export class RightsWorld {
 
   /** The Authorization header with which the identity asks about the place; undefined: none. */
   authorizationOf(identity: Identity, place: Place): string | undefined {
-    return this.#authorizations.get(`${identity} ${place.name}`) ?? this.#authorizations.get(identity)
+    if (identity === 'ann') return basic(`ann-${place.visibility}`, PASSWORD)
+    return this.#authorizations.get(`${identity} ${keyOf(place)}`) ?? this.#authorizations.get(identity)
   }
 
   close(): Promise<void> {
     return this.#close()
   }
 }
+
+const keyOf = ({ name, package: packageName }: Place) => `${name}/${packageName}`
 
 class WorldBuilder {
   readonly places: Place[] = []
@@ -155,22 +177,41 @@ class WorldBuilder {
     await this.#server.createOrganization(org, ann, visibility)
     const shared = await this.#addTeams(org, ann)
     for (const name of [org, user]) {
-      const { digest, upload } = await this.#publish(name, ann)
       const place = name === org ? `/orgs/${org}` : '/user'
+      const rules = `${name === org ? place : `/users/${user}`}/cleanup-rules`
       await this.#make('POST', `${place}/repos`, { name: 'repo', private: true }, ann)
-      await this.#make('POST', `${name === org ? place : `/users/${user}`}/cleanup-rules`, { type: 'generic', remove_days: 1000 }, ann)
-      const { hook, delivery } = await this.#addHook(place, ann)
+      await this.#make('POST', rules, { type: 'generic', remove_days: 1000 }, ann)
+      const publisher = await this.#make('POST', `${place}/trusted_publishers`, PUBLISHER, ann)
+      const policy = name === org ? await this.#make('POST', `${place}/policies`, POLICY, ann) : { id: 0 }
       const token = await this.#token(user, ['read:misc'])
-      const values = { hook, delivery, digest, upload, token: String(token.id), username: name === org ? 'read' : user }
-      this.places.push({
-        kind: name === org ? 'org' : 'user',
-        visibility,
-        name,
-        values: { ...shared, ...values, owner: name, org: name },
-      })
+      const values = {
+        ...shared,
+        ...(await this.#addHook(place, ann)),
+        token: String(token.id),
+        publisher: String(publisher.id),
+        policy: String(policy.id),
+        username: name === org ? 'read' : user,
+        owner: name,
+        org: name,
+      }
+      const kind = name === org ? 'org' : 'user'
+      await this.#addPackage({ kind, visibility, name, package: PACKAGE, isSecret: false, values }, ann)
+      // Half of them show it: what is limited differs from these in no rule of its own.
+      if (visibility === 'limited') continue
+      await this.#addPackage({ kind, visibility, name, package: SECRET, isSecret: true, values }, ann)
     }
     await this.#make('PATCH', `/admin/users/${user}`, { login_name: user, visibility })
-    this.authorizations.set(`ann ${org}`, ann).set(`ann ${user}`, ann).set(`ann mirror-${visibility}`, ann)
+  }
+
+  async #addPackage(place: Place, ann: string): Promise<void> {
+    const { digest, upload } = await this.#publish(place.name, place.package, ann)
+    if (place.isSecret) {
+      for (const [type, name] of Object.entries(namesOf(place.package))) {
+        const path = `/packages/${place.name}/${type}/${encodeURIComponent(name)}`
+        await this.#make('PATCH', path, { visibility: 'private' }, ann)
+      }
+    }
+    this.places.push({ ...place, values: { ...place.values, digest, upload, name: place.package } })
   }
 
   /** A mirror of each type, with what has been fetched once. */
@@ -180,14 +221,16 @@ class WorldBuilder {
     const url = `/api/packages/${name}/npm/pkg/-/pkg-1.0.0.tgz`
     await this.#server.inject({ method: 'GET', url, headers: { authorization: this.#server.admin } })
     await this.#server.quiet()
-    this.places.push({ kind: 'mirror', visibility, name, values: { ...values, ...own } })
+    const place = { kind: 'mirror', visibility, name, package: PACKAGE, isSecret: false } as const
+    this.places.push({ ...place, values: { ...values, ...own } })
   }
 
   /** The site itself, which has webhooks. */
   async addSite(): Promise<void> {
-    const values = await this.#addHook('/admin', this.#server.admin)
-    this.places.push({ kind: 'site', visibility: 'public', name: 'site', values: { ...values } })
-    this.authorizations.set('ann site', basic('ann-public', PASSWORD))
+    const { id } = await this.#make('POST', '/admin/policies', POLICY)
+    const values = { ...(await this.#addHook('/admin', this.#server.admin)), policy: String(id) }
+    const place = { kind: 'site', visibility: 'public', name: 'site', package: PACKAGE, isSecret: false } as const
+    this.places.push({ ...place, values })
   }
 
   async addIdentities(): Promise<void> {
@@ -196,7 +239,7 @@ class WorldBuilder {
       const user = `ann-${place.visibility}`
       const add = async (identity: Identity, scopes: string[], lists?: RestrictionLists, of = user) => {
         const { secret } = await this.#token(of, scopes, lists)
-        this.authorizations.set(`${identity} ${place.name}`, `Bearer ${secret}`)
+        this.authorizations.set(`${identity} ${keyOf(place)}`, `Bearer ${secret}`)
       }
       await add('rpkg', ['read:package'])
       await add('wpkg', ['write:package'])
@@ -211,7 +254,7 @@ class WorldBuilder {
       await add('pub', ['all', 'public-only'])
       await add('this', ['all'], { owners: [place.name] })
       const each = (name: (own: string) => string) =>
-        Object.entries(packageNames).map(([type, own]) => ({ owner: place.name, type, name: name(own) }))
+        Object.entries(namesOf(place.package)).map(([type, own]) => ({ owner: place.name, type, name: name(own) }))
       await add('pkg', ['all'], { packages: each((own) => own) })
       await add('xpkg', ['all'], { packages: each((own) => `${own}-other`) })
       await add('xown', ['all'], { owners: ['elsewhere'] })
@@ -223,10 +266,13 @@ class WorldBuilder {
       await add('R:th', ['all'], { owners: [place.name] }, 'root')
       await add('rev', ['all'])
       const account = (await accounts.find(user))!
-      for (const token of (await accessTokens.list(account.id, { offset: 0, limit: 1 })).rows) await accessTokens.revoke(token)
-      const ended = await accessTokens.create(account, `ended ${place.name}`, Scopes.parse(['all']), { expiresAt: clock.now() - 1_000 })
-      this.authorizations.set(`exp ${place.name}`, `Bearer ${ended.secret}`)
-      this.authorizations.set(`jwt ${place.name}`, await this.#registryToken(place))
+      for (const token of (await accessTokens.list(account.id, { offset: 0, limit: 1 })).rows)
+        await accessTokens.revoke(token)
+      const ended = await accessTokens.create(account, `ended ${keyOf(place)}`, Scopes.parse(['all']), {
+        expiresAt: clock.now() - 1_000,
+      })
+      this.authorizations.set(`exp ${keyOf(place)}`, `Bearer ${ended.secret}`)
+      this.authorizations.set(`jwt ${keyOf(place)}`, await this.#registryToken(place))
     }
     await this.#make('PATCH', '/admin/users/rex', { login_name: 'rex', restricted: true })
     await this.#make('PATCH', '/admin/users/inac', { login_name: 'inac', active: false })
@@ -234,12 +280,12 @@ class WorldBuilder {
     await this.#make('PATCH', '/admin/users/must', { login_name: 'must', must_change_password: true })
   }
 
-  async #registryToken({ name, kind, visibility }: Place): Promise<string> {
-    const scope = `repository:${name}/${IMAGE}:pull`
+  async #registryToken({ name, package: packageName, visibility }: Place): Promise<string> {
+    const scope = `repository:${name}/lib/${packageName}:pull`
     const url = `/v2/token?${new URLSearchParams({ service: '127.0.0.1:8080', scope })}`
     const authorization = basic(`ann-${visibility}`, PASSWORD)
     const response = await this.#server.inject({ method: 'GET', url, headers: { authorization } })
-    if (response.statusCode !== 200) throw new Error(`${kind} ${name}: ${response.body}`)
+    if (response.statusCode !== 200) throw new Error(`${name}: ${response.body}`)
     return `Bearer ${(response.json() as { token: string }).token}`
   }
 
@@ -256,7 +302,10 @@ class WorldBuilder {
       await this.#make('PUT', `/teams/${id}/members/${name}`, undefined, ann)
       if (name === 'read') team = String(id)
     }
-    const owners = (await this.#make('GET', `/orgs/${org}/teams`, undefined, ann)) as unknown as { id: number; name: string }[]
+    const owners = (await this.#make('GET', `/orgs/${org}/teams`, undefined, ann)) as unknown as {
+      id: number
+      name: string
+    }[]
     const { id } = owners.find(({ name }) => name === 'Owners')!
     for (const name of ['inac', 'proh', 'must']) await this.#make('PUT', `/teams/${id}/members/${name}`, undefined, ann)
     await this.#make('PUT', `/orgs/${org}/public_members/read`, undefined, this.authorizations.get('read'))
@@ -266,31 +315,41 @@ class WorldBuilder {
   async #addHook(place: string, ann: string): Promise<{ hook: string; delivery: string }> {
     // Nobody listens there.
     const config = { url: 'http://127.0.0.1:9/', content_type: 'json' }
-    const { id } = await this.#make('POST', `${place}/hooks`, { type: 'gitea', config, active: true, events: ['package'] }, ann)
+    const { id } = await this.#make(
+      'POST',
+      `${place}/hooks`,
+      { type: 'gitea', config, active: true, events: ['package'] },
+      ann,
+    )
     await this.#make('POST', `${place}/hooks/${id}/tests`, undefined, ann)
     const list = await this.#make('GET', `${place}/hooks/${id}/deliveries`, undefined, ann)
     return { hook: String(id), delivery: (list as unknown as { uuid: string }[])[0]!.uuid }
   }
 
   /** One package of each type, over the routes of its type; tells the image's digest and the id of an upload. */
-  async #publish(owner: string, authorization: string): Promise<{ digest: string; upload: string }> {
-    const send = async (method: 'PUT' | 'POST', url: string, payload: string | Buffer, type = 'application/octet-stream') => {
+  async #publish(owner: string, name: string, authorization: string): Promise<{ digest: string; upload: string }> {
+    const send = async (
+      method: 'PUT' | 'POST',
+      url: string,
+      payload: string | Buffer,
+      type = 'application/octet-stream',
+    ) => {
       const headers = { authorization, 'content-type': type }
       const response = await this.#server.inject({ method, url, headers, payload })
       if (response.statusCode >= 300) throw new Error(`${method} ${url}: ${response.statusCode} ${response.body}`)
       return response
     }
-    await send('PUT', `/api/packages/${owner}/generic/pkg/1.0.0/file.txt`, 'content')
-    await send('PUT', `/api/packages/${owner}/maven/com/example/pkg/1.0.0/pkg-1.0.0.pom`, POM)
-    await send('PUT', `/api/packages/${owner}/maven/com/example/pkg/1.0.0/pkg-1.0.0.jar`, 'jar')
-    const document = JSON.stringify(await buildPublication({ name: 'pkg', version: '1.0.0' }))
-    await send('PUT', `/api/packages/${owner}/npm/pkg`, document, 'application/json')
-    const image = buildImage({ layers: [`layer of ${owner}`] })
+    await send('PUT', `/api/packages/${owner}/generic/${name}/1.0.0/file.txt`, 'content')
+    await send('PUT', `/api/packages/${owner}/maven/com/example/${name}/1.0.0/${name}-1.0.0.pom`, pomOf(name))
+    await send('PUT', `/api/packages/${owner}/maven/com/example/${name}/1.0.0/${name}-1.0.0.jar`, 'jar')
+    const document = JSON.stringify(await buildPublication({ name, version: '1.0.0' }))
+    await send('PUT', `/api/packages/${owner}/npm/${name}`, document, 'application/json')
+    const image = buildImage({ layers: [`layer of ${owner}/${name}`] })
     for (const { digest, bytes } of image.blobs) {
-      await send('POST', `/v2/${owner}/${IMAGE}/blobs/uploads/?digest=${digest}`, bytes)
+      await send('POST', `/v2/${owner}/lib/${name}/blobs/uploads/?digest=${digest}`, bytes)
     }
-    await send('PUT', `/v2/${owner}/${IMAGE}/manifests/1.0`, image.bytes, types.manifest)
-    const begun = await send('POST', `/v2/${owner}/${IMAGE}/blobs/uploads/`, '')
+    await send('PUT', `/v2/${owner}/lib/${name}/manifests/1.0`, image.bytes, types.manifest)
+    const begun = await send('POST', `/v2/${owner}/lib/${name}/blobs/uploads/`, '')
     const upload = String(begun.headers.location).split('/').at(-1)!.split('?')[0]!
     return { digest: image.blobs.at(-1)!.digest, upload }
   }
@@ -331,11 +390,17 @@ async function startUpstreams() {
   npm.upstream.on('/-/npm/v1/keys', answer)
   npm.upstream.on('/-/npm/v1/attestations/pkg@1.0.0', answer)
   npm.upstream.on('/-/npm/v1/attestations/@none%2Fpkg@1.0.0', answer)
-  const image = container.addImage(IMAGE, '1.0')
+  const image = container.addImage(`lib/${PACKAGE}`, '1.0')
   const files: Record<string, object> = {}
   for (const visibility of visibilities) {
     for (const [type, { url }] of Object.entries({ npm, maven, container })) {
-      files[`${type}-${visibility}`] = { type, url, owner: `mirror-${visibility}`, visibility, allowPrivateNetwork: true }
+      files[`${type}-${visibility}`] = {
+        type,
+        url,
+        owner: `mirror-${visibility}`,
+        visibility,
+        allowPrivateNetwork: true,
+      }
     }
   }
   const close = async () => {

@@ -7,6 +7,7 @@ export interface Route {
   readonly method: string
   readonly url: string
   readonly config: NonNullable<RouteOptions['config']>
+  readonly schema: NonNullable<RouteOptions['schema']>
 }
 
 /** The answer to whoever has passed every guard, while `stopsChanges` is on. */
@@ -26,17 +27,19 @@ export interface OpenedApp {
  */
 export async function startOpened(options: TestAppOptions = {}): Promise<OpenedApp> {
   const routes: Route[] = []
-  const opened = { stopsChanges: false }
+  const state = { stopsChanges: false }
   const listen = (message: unknown) => {
     const { fastify } = message as { fastify: FastifyInstance }
     fastify.addHook('onRoute', (route) => {
-      for (const method of [route.method].flat()) routes.push({ method, url: route.url, config: route.config ?? {} })
-      // The last hook before the body is looked at: what is wrong with that is no matter of rights.
+      for (const method of [route.method].flat()) {
+        routes.push({ method, url: route.url, config: route.config ?? {}, schema: route.schema ?? {} })
+      }
+      // The last hook before the schemas: what is wrong with a body is no matter of rights.
       route.preValidation = [
         ...[route.preValidation ?? []].flat(),
         async (request, reply) => {
           const isSafe = request.method === 'GET' || request.method === 'HEAD'
-          return opened.stopsChanges && !isSafe ? reply.code(ADMITTED).send('') : undefined
+          return state.stopsChanges && !isSafe ? reply.code(ADMITTED).send('') : undefined
         },
       ]
     })
@@ -44,7 +47,7 @@ export async function startOpened(options: TestAppOptions = {}): Promise<OpenedA
   subscribe('fastify.initialization', listen)
   try {
     const server = await TestApp.start(options)
-    return Object.assign(opened, { server, routes })
+    return Object.assign(state, { server, routes })
   } finally {
     unsubscribe('fastify.initialization', listen)
   }

@@ -6,7 +6,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import { buildServices, type Services } from '../../src/services.ts'
 import type { UpstreamAdapter } from '../../src/upstream/adapter.ts'
 import type { Upstream } from '../../src/upstream/upstreams.ts'
-import { createTestDatabaseUrl } from './test-database.ts'
+import { createMigratedDatabaseUrl } from './test-database.ts'
 
 /** What the upstream `probe` is. */
 export interface TestEngineOptions {
@@ -17,6 +17,9 @@ export interface TestEngineOptions {
   adapter?: Partial<UpstreamAdapter>
   /** More environment variables: ENTREPOT_… */
   environment?: Record<string, string>
+  /** Goes on where an earlier engine with this folder stopped, or beside one that runs. */
+  dataDir?: string
+  databaseUrl?: string
 }
 
 /** A clock that only tests move. */
@@ -35,22 +38,28 @@ export class TestEngine {
   readonly services: Services
   readonly clock: StoppedClock
   readonly upstream: Upstream
+  readonly dataDir: string
   readonly #cleanup: () => Promise<void>
 
-  private constructor(services: Services, clock: StoppedClock, cleanup: () => Promise<void>) {
+  private constructor(services: Services, clock: StoppedClock, dataDir: string, cleanup: () => Promise<void>) {
     this.services = services
+    this.dataDir = dataDir
     this.clock = clock
     this.upstream = services.upstream.find('probe')!
     this.#cleanup = cleanup
   }
 
-  static async start({ url, file, adapter, environment: more }: TestEngineOptions): Promise<TestEngine> {
-    const dataDir = await mkdtemp(join(tmpdir(), 'entrepot-'))
+  static async start(options: TestEngineOptions): Promise<TestEngine> {
+    const { url, file, adapter, environment: more } = options
+    const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'entrepot-')))
     const upstreamsDir = join(dataDir, 'upstreams')
-    await mkdir(upstreamsDir)
+    await mkdir(upstreamsDir, { recursive: true })
     const declared = { type: 'probe', owner: 'probe', url, allowPrivateNetwork: true, ...file }
     await writeFile(join(upstreamsDir, 'probe.yaml'), JSON.stringify(declared))
-    const database = await createTestDatabaseUrl(dataDir)
+    const database =
+      options.databaseUrl === undefined
+        ? await createMigratedDatabaseUrl(dataDir)
+        : { url: options.databaseUrl, drop: async () => {} }
     const environment = {
       ENTREPOT_DATA_DIR: dataDir,
       ENTREPOT_UPSTREAMS_DIR: upstreamsDir,
@@ -68,10 +77,10 @@ export class TestEngine {
       adapters: new Map([['probe', { nameDocument: () => Promise.reject() as never, ...adapter }]]),
       packageRules: new Map([['probe', {}]]),
     })
-    return new TestEngine(services, clock, async () => {
+    return new TestEngine(services, clock, dataDir, async () => {
       await services.close()
       await database.drop()
-      await rm(dataDir, { recursive: true, force: true })
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
     })
   }
 

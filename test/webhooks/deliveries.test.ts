@@ -92,6 +92,28 @@ describe('a failed delivery', () => {
   })
 })
 
+describe('a delivery that waits for too long', () => {
+  test('is given up after a day, and nobody is called', async () => {
+    await release()
+    await server.services.webhooks.settle()
+    server.clock.advance(DAY + MINUTE)
+    await deliver(server)
+    expect(receiver.count(path)).toBe(0)
+    const error = 'it could not be delivered within a day'
+    expect(await deliveriesOf(server, hook)).toMatchObject([{ status: 'failed', response_status: 0, error }])
+  })
+
+  test('is removed when its hook is gone', async () => {
+    const { tasks } = server.services.webhooks
+    const nobodys = { hookId: 987_654, ownerId: 1, cause: 'event', event: 'package', action: 'created' } as const
+    await tasks.add([{ ...nobodys, payload: '{}' }])
+    expect(await tasks.dueHooks()).not.toContain(987_654)
+    server.clock.advance(3 * DAY)
+    await tasks.prune(DAY)
+    expect(await server.services.models.hookTask.count({ where: { hookId: 987_654 } })).toBe(0)
+  })
+})
+
 describe('a delivery', () => {
   test('succeeds by its status, whatever comes after, and 64 KiB of that are kept', async () => {
     receiver.on(path, { status: 201, headers: { 'x-answer': 'yes' }, body: 'x'.repeat(300_000), cutAt: 200_000 })

@@ -14,12 +14,13 @@ import * as audit from './0009-audit.ts'
 import * as repositories from './0010-repositories.ts'
 import * as accountRedirects from './0011-account-redirects.ts'
 import * as twoFactor from './0012-two-factor.ts'
+import * as trustedPublishers from './0013-trusted-publishers.ts'
 import * as externalIdentities from './0014-external-identities.ts'
 import * as packageVisibility from './0015-package-visibility.ts'
 import * as policies from './0016-policies.ts'
-import * as trustedPublishers from './0013-trusted-publishers.ts'
 import * as jobRuns from './0020-job-runs.ts'
 import * as teamRepositories from './0021-team-repositories.ts'
+import * as dueDeliveries from './0022-due-deliveries.ts'
 import { repeatable } from './repeatable.ts'
 
 /** ms that a process waits for another one's migrations. */
@@ -44,6 +45,7 @@ const migrations = [
   { name: '0013-trusted-publishers', up: trustedPublishers.up },
   { name: '0020-job-runs', up: jobRuns.up },
   { name: '0021-team-repositories', up: teamRepositories.up },
+  { name: '0022-due-deliveries', up: dueDeliveries.up },
 ]
 
 /**

@@ -1,5 +1,6 @@
 import { NotFound, TooLarge, UpstreamUnavailable } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
+import type { NamePolicy } from '../../policies/name-policy.ts'
 import type { Services } from '../../services.ts'
 import type { Digest } from '../../storage/digest.ts'
 import type { OpenedArtifact } from '../../upstream/artifacts.ts'
@@ -8,10 +9,19 @@ import type { Upstream } from '../../upstream/upstreams.ts'
 import { bufferSource, readAll } from './bytes.ts'
 import { acceptedManifests } from './media-types.ts'
 import type { MirrorMemory, NamedBy } from './mirror-memory.ts'
+import { MirrorPolicy } from './mirror-policy.ts'
 import { LARGEST_MANIFEST, MirroredRows } from './mirrored-rows.ts'
 import { formatDigest, type Reference, requireDigest } from './path.ts'
 import type { ContainerSource, ContentAnswer, NamePage, Page, Referrers } from './source.ts'
 import { referrersRequest, referrersTagRequest, tagListRequest, tagRequest } from './upstream.ts'
+
+/** Whose images, and for whom. */
+export interface MirroredRepository {
+  readonly upstream: Upstream
+  readonly isPublic: boolean
+  /** What rules say of the repository; null: nothing. */
+  readonly policy: NamePolicy | null
+}
 
 /** The images of one upstream (container.md §13). */
 export class MirroredImages implements ContainerSource {
@@ -19,20 +29,30 @@ export class MirroredImages implements ContainerSource {
   readonly #upstream: Upstream
   readonly #isPublic: boolean
   readonly #rows: MirroredRows
+  readonly #policy: MirrorPolicy | null
 
-  constructor(services: Services, memory: MirrorMemory, source: { upstream: Upstream; isPublic: boolean }) {
+  constructor(services: Services, memory: MirrorMemory, name: string, source: MirroredRepository) {
     this.#services = services
     this.#upstream = source.upstream
     this.#isPublic = source.isPublic
     this.#rows = new MirroredRows(services, memory, source.upstream)
+    const place = { sightings: services.policies.sightings, memory, upstreamId: source.upstream.id, name }
+    this.#policy = source.policy === null ? null : new MirrorPolicy(source.policy, place)
   }
 
-  manifest(name: string, reference: Reference, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
-    return 'tag' in reference ? this.#tag(name, reference.tag, method) : this.#manifest(name, reference.digest, method)
+  async manifest(name: string, reference: Reference, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
+    if (!('tag' in reference)) await this.#policy?.requireDigest(formatDigest(reference.digest))
+    const answer = await ('tag' in reference
+      ? this.#tag(name, reference.tag, method)
+      : this.#manifest(name, reference.digest, method))
+    if (this.#policy === null) return answer
+    const asked = 'tag' in reference ? reference.tag : formatDigest(reference.digest)
+    return { ...answer, headers: { ...answer.headers, ...this.#policy.notice(asked) } }
   }
 
   async blob(name: string, digest: Digest, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
     const key = formatDigest(digest)
+    await this.#policy?.requireDigest(key)
     const url = `v2/${name}/blobs/${key}`
     const named = await this.#findNamed(name, key)
     // Bytes are shared by all repositories: which of them may show the blob, a manifest of theirs tells, or the upstream.
@@ -54,7 +74,8 @@ export class MirroredImages implements ContainerSource {
 
   async tags(name: string, { n, last }: Page): Promise<NamePage> {
     const held = await this.#services.upstream.documents.get(this.#upstream, tagListRequest(name))
-    const all = await held.accepted()
+    this.#policy?.requireName()
+    const all = (await held.accepted()).filter((tag) => this.#policy?.lists(tag) ?? true)
     const rest = last === null ? all : all.filter((tag) => tag > last)
     return {
       names: n === null ? rest : rest.slice(0, n),
@@ -66,12 +87,13 @@ export class MirroredImages implements ContainerSource {
 
   async referrers(name: string, subject: Digest): Promise<Referrers> {
     const digest = formatDigest(subject)
+    await this.#policy?.requireDigest(digest)
     const requests = [referrersRequest(name, digest), referrersTagRequest(name, digest)]
     for (const request of requests) {
       try {
         const held = await this.#services.upstream.documents.get(this.#upstream, request)
         return {
-          manifests: await held.accepted(),
+          manifests: (await held.accepted()).filter((one) => this.#policy?.lists(one.digest) ?? true),
           headers: cacheHeaders(held.status, this.#upstream.owner.name),
           cacheControl: cacheControl.document(this.#isPublic),
         }
@@ -93,19 +115,21 @@ export class MirroredImages implements ContainerSource {
         throw error instanceof NotFound ? new NotFound('manifest', `${name}:${tag}`) : error
       })
     const target = await held.accepted()
+    const digest = (await this.#policy?.digestOfTag(tag, target.digest, held.fetchedAt)) ?? target.digest
     const known = await this.#rows.findTagged(name, tag)
     const how = { headers: cacheHeaders(held.status, this.#upstream.owner.name), cacheControl: this.#tagControl }
-    if (method === 'HEAD' && (known === null || known === target.digest)) {
+    if (method === 'HEAD' && digest === target.digest && (known === null || known === digest)) {
       const source = async () => bufferSource(Buffer.alloc(0))
-      return { ...how, ...target, digest: requireDigest(target.digest), source, lastModified: null, versionId: null }
+      return { ...how, ...target, digest: requireDigest(digest), source, lastModified: null, versionId: null }
     }
     try {
-      const answer = await this.#manifest(name, requireDigest(target.digest), 'GET')
-      if (known !== target.digest) this.#rows.fileTag(name, tag, target.digest)
+      const answer = await this.#manifest(name, requireDigest(digest), 'GET')
+      if (known !== digest) this.#rows.fileTag(name, tag, digest)
       return { ...answer, ...how }
     } catch (error) {
       const failure = this.#asFailure(error, `${name}:${tag}`)
-      if (!(failure instanceof UpstreamUnavailable) || known === null || known === target.digest) throw failure
+      if (!(failure instanceof UpstreamUnavailable) || known === null || known === digest) throw failure
+      if (this.#policy !== null && !(await this.#policy.serves(known))) throw failure
       this.#services.log.warn({ err: error, name, tag }, 'the tag moved and its manifest cannot be had')
       const answer = await this.#manifest(name, requireDigest(known), 'GET')
       const headers = cacheHeaders({ hit: true, detail: 'STALE_ERROR' }, this.#upstream.owner.name)

@@ -17,7 +17,7 @@ export async function sourceOf({
   const { services } = request.server
   const resolution = await services.upstream.resolve(request.doer, owner, CONTAINER, name)
   if (resolution.kind === 'hosted') return new HostedImages(services, owner)
-  return new MirroredImages(services, memoryOf(services), resolution)
+  return new MirroredImages(services, memoryOf(services), name, resolution)
 }
 
 function memoryOf(services: Services): MirrorMemory {

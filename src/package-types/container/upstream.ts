@@ -5,6 +5,7 @@ import type { DocumentRequest, UpstreamAdapter } from '../../upstream/adapter.ts
 import { acceptedManifests, isManifestType, mediaTypeOf } from './media-types.ts'
 import { parseRegistryPath } from './path.ts'
 import type { ReferrerDescriptor } from './source.ts'
+import { compileVersions } from './tag-patterns.ts'
 
 const MINUTE = 60_000
 
@@ -27,6 +28,7 @@ export const upstream: UpstreamAdapter = {
     { additionalProperties: false },
   ),
   nameDocument: tagListRequest,
+  compileVersions,
   tokenScope: (url) => {
     const path = /\/v2\/(.+)$/s.exec(url.pathname)?.[1]
     const parsed = path === undefined ? null : parseRegistryPath(path)
@@ -65,6 +67,7 @@ export function tagRequest(repository: string, tag: string): DocumentRequest<Tag
       if (target.digest === undefined) throw new Error('the tag names no manifest that could be served')
       return target as TagTarget
     },
+    listing: ({ digest }) => ({ kind: 'tag', name: repository, tag, digest }),
   }
 }
 

@@ -106,6 +106,30 @@ export function renderSnapshotMetadata(snapshot: {
   })
 }
 
+/**
+ * `maven-metadata.xml` of an upstream's artifact with some of its versions, in its order: `release` and `latest` are the
+ * newest of them, all else is as the upstream says.
+ */
+export function renderRestrictedMetadata(
+  metadata: RepositoryMetadata,
+  versions: readonly string[],
+  compare: (a: string, b: string) => number,
+): Buffer {
+  const newest = (all: readonly string[]) =>
+    all.reduce<string | null>((best, one) => (best === null || compare(one, best) > 0 ? one : best), null)
+  return render('metadata', {
+    groupId: metadata.groupId,
+    artifactId: metadata.artifactId,
+    versioning: {
+      latest: newest(versions),
+      release: newest(versions.filter((version) => !isSnapshot(version))),
+      versions: { version: versions },
+      lastUpdated: metadata.lastUpdated,
+    },
+    plugins: metadata.plugins.length === 0 ? null : { plugin: metadata.plugins.map((plugin) => ({ ...plugin })) },
+  })
+}
+
 /** `maven-metadata.xml` of a group. */
 export function renderPluginMetadata(plugins: readonly PluginEntry[]): Buffer {
   return render('metadata', {

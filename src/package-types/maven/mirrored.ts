@@ -1,6 +1,8 @@
 import { NotFound, UpstreamUnavailable } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { renderDocument } from '../../http/send-document.ts'
+import type { NamePolicy } from '../../policies/name-policy.ts'
+import { secondsLeft, type Verdicts } from '../../policies/verdicts.ts'
 import type { Services } from '../../services.ts'
 import { type Algorithm, digestsOf } from '../../storage/digest.ts'
 import type { DocumentRequest } from '../../upstream/adapter.ts'
@@ -14,17 +16,30 @@ import {
   formatPath,
   isReplaceable,
   isSnapshot,
+  type MetadataPath,
   type RepositoryPath,
 } from './coordinates.ts'
+import { renderRestrictedMetadata } from './metadata-xml.ts'
+import { MirrorPolicy } from './mirror-policy.ts'
 import type { MirroredDocuments } from './mirrored-documents.ts'
 import { MirroredFile } from './mirrored-files.ts'
 import type { ChecksumAnswer, DocumentAnswer, FileAnswer, MavenSource } from './source.ts'
 import { optionsOf } from './upstream.ts'
 import { isPage } from './upstream-checksums.ts'
-import { checksumRequest, documentRequest, stateRequest } from './upstream-documents.ts'
+import { checksumRequest, documentRequest, stateRequest, type UpstreamDocument } from './upstream-documents.ts'
+import { compareVersions } from './versions.ts'
 
 /** XML of strangers may be a page with scripts; it must not run here. */
 const INERT = { 'content-security-policy': "default-src 'none'; sandbox" }
+
+/** Which upstream, and for whom. */
+export interface MirroredArtifact {
+  readonly upstream: Upstream
+  readonly isPublic: boolean
+  /** What rules say of the name; null: nothing. */
+  readonly policy: NamePolicy | null
+  readonly method: 'GET' | 'HEAD'
+}
 
 /** The packages of one upstream (maven.md §6). What clients say about caches is not heeded: Maven says it always. */
 export class MirroredMaven implements MavenSource {
@@ -33,21 +48,20 @@ export class MirroredMaven implements MavenSource {
   readonly #upstream: Upstream
   readonly #isPublic: boolean
   readonly #method: 'GET' | 'HEAD'
+  readonly #policy: MirrorPolicy | null
 
-  constructor(
-    services: Services,
-    documents: MirroredDocuments,
-    source: { upstream: Upstream; isPublic: boolean; method: 'GET' | 'HEAD' },
-  ) {
+  constructor(services: Services, documents: MirroredDocuments, source: MirroredArtifact) {
     this.#services = services
     this.#documents = documents
     this.#upstream = source.upstream
     this.#isPublic = source.isPublic
     this.#method = source.method
+    this.#policy = source.policy === null ? null : new MirrorPolicy(services, source.upstream, source.policy)
   }
 
   async file(path: FilePath): Promise<FileAnswer> {
     this.#refuseSnapshots(path)
+    await this.#policy?.requireServed(path)
     const opened = await this.#open(path, await this.#stateOf(path))
     const { sha256 } = opened
     return {
@@ -57,7 +71,7 @@ export class MirroredMaven implements MavenSource {
       lastModified: opened.lastModified,
       digests: opened.digests,
       versionId: null,
-      headers: this.#headers(opened.status),
+      headers: { ...this.#headers(opened.status), ...this.#policy?.notice(path) },
       cacheControl: opened.isVerified ? this.#fileControl(path) : cacheControl.noStore,
     }
   }
@@ -65,6 +79,7 @@ export class MirroredMaven implements MavenSource {
   /** That of the bytes that are held or on their way; else what the upstream says, without fetching the file. */
   async checksum(path: FilePath, algorithm: Algorithm): Promise<ChecksumAnswer> {
     this.#refuseSnapshots(path)
+    await this.#policy?.requireServed(path)
     const { key } = this.#request(path, await this.#stateOf(path), 'GET')
     const known = await this.#services.upstream.artifacts.digestOf(this.#upstream, key, algorithm)
     if (known !== null) {
@@ -83,11 +98,13 @@ export class MirroredMaven implements MavenSource {
 
   async document(path: DocumentPath): Promise<DocumentAnswer> {
     this.#refuseSnapshots(path)
+    if (path.kind === 'snapshot-metadata') await this.#policy?.requireServed(path)
     const request = documentRequest(path)
     const held = await this.#held(request)
-    const key = `${this.#upstream.id}:${request.kind}:${request.key}:${held.version}`
+    const verdicts = path.kind === 'metadata' ? await this.#verdicts(path, held) : null
+    const key = `${this.#upstream.id}:${request.kind}:${request.key}:${held.version}:${verdicts?.stamp ?? ''}`
     const rendered = await this.#documents.get(key, async () => {
-      const { bytes } = await held.accepted()
+      const bytes = restrict(await held.accepted(), verdicts)
       const contentType = formatPath(path).endsWith('.txt') ? 'text/plain' : 'text/xml'
       const document = await renderDocument(bytes, { contentType, lastModified: held.lastModified })
       return { document, digests: digestsOf(bytes) }
@@ -95,8 +112,16 @@ export class MirroredMaven implements MavenSource {
     return {
       ...rendered,
       headers: { ...this.#headers(held.status), ...INERT },
-      cacheControl: this.#documentControl(path),
+      cacheControl: this.#documentControl(path, secondsLeft(verdicts, this.#services.clock.now())),
     }
+  }
+
+  /** null: there is no policy. Throws Blocked where it leaves nothing. */
+  async #verdicts(path: MetadataPath, held: HeldDocument<UpstreamDocument>): Promise<Verdicts | null> {
+    if (this.#policy === null) return null
+    const verdicts = await this.#policy.verdicts(path, held)
+    if (verdicts.refused.size > 0) this.#policy.requireSome(verdicts, (await held.accepted()).metadata?.versions ?? [])
+    return verdicts
   }
 
   async #open(path: FilePath, state: string | null): Promise<OpenedArtifact> {
@@ -144,9 +169,16 @@ export class MirroredMaven implements MavenSource {
   }
 
   /** A cache in between that keeps the builds of a snapshot leads clients to files that are gone (maven.md §5). */
-  #documentControl(path: RepositoryPath): string {
-    return belongsToSnapshot(path) ? cacheControl.hosted(this.#isPublic) : cacheControl.document(this.#isPublic)
+  #documentControl(path: RepositoryPath, lasts?: number): string {
+    return belongsToSnapshot(path) ? cacheControl.hosted(this.#isPublic) : cacheControl.document(this.#isPublic, lasts)
   }
+}
+
+/** The upstream's own bytes unless something of them is refused. */
+function restrict({ bytes, metadata }: UpstreamDocument, verdicts: Verdicts | null): Buffer {
+  if (metadata === null || verdicts === null || verdicts.refused.size === 0) return bytes
+  const served = metadata.versions.filter((version) => !verdicts.refused.has(version))
+  return renderRestrictedMetadata(metadata, served, compareVersions)
 }
 
 function belongsToSnapshot(path: RepositoryPath): boolean {

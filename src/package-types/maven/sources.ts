@@ -34,8 +34,7 @@ export class Sources {
     const { upstream: engine } = this.#services
     const resolution = await engine.resolve(doer, owner, MAVEN, name, (upstream) => this.#has(upstream, path))
     if (resolution.kind === 'hosted') return this.#hosted(doer, target)
-    const { upstream, isPublic } = resolution
-    return new MirroredMaven(this.#services, this.#documents, { upstream, isPublic, method })
+    return new MirroredMaven(this.#services, this.#documents, { ...resolution, method })
   }
 
   #hosted(doer: Doer, { owner, hiddenOwner = owner }: Target): MavenSource {
@@ -67,7 +66,7 @@ export class Sources {
     const upstream = engine.forOwner(owner.id, MAVEN)
     if (upstream === null) throw new NotFound('package', `of type ${MAVEN} in the mirror ${owner.name}`)
     const isPublic = permissions.isPublic(owner)
-    return new MirroredMaven(this.#services, this.#documents, { upstream, isPublic, method })
+    return new MirroredMaven(this.#services, this.#documents, { upstream, isPublic, policy: null, method })
   }
 
   /**
@@ -83,7 +82,12 @@ export class Sources {
   /** Whether an upstream has the very thing, where it has no metadata of the name. */
   async #has(upstream: Upstream, path: RepositoryPath): Promise<boolean> {
     if (path.kind === 'metadata') return false
-    const source = new MirroredMaven(this.#services, this.#documents, { upstream, isPublic: false, method: 'HEAD' })
+    const source = new MirroredMaven(this.#services, this.#documents, {
+      upstream,
+      isPublic: false,
+      policy: null,
+      method: 'HEAD',
+    })
     try {
       if (path.kind !== 'file') await source.document(path)
       else {

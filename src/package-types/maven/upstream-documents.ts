@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Invalid } from '../../errors.ts'
+import type { VersionListing } from '../../policies/listing.ts'
 import type { Algorithm } from '../../storage/digest.ts'
 import type { DocumentRequest, DocumentTimes } from '../../upstream/adapter.ts'
 import { parseChecksum } from './checksums.ts'
@@ -53,7 +54,32 @@ export function metadataRequest(path: MetadataPath | SnapshotMetadataPath): Docu
       return { bytes, metadata }
     },
     isOlder,
+    ...(path.kind === 'metadata' && packageName(path) !== null
+      ? { listing: (document: UpstreamDocument) => listingOf(path, document, null) }
+      : {}),
   }
+}
+
+/**
+ * The versions of an artifact; its document has one time for all of them, or else was last changed at `lastModified`.
+ * Snapshots are not listed: they go on changing.
+ */
+export function listingOf(
+  path: MetadataPath,
+  { metadata }: UpstreamDocument,
+  lastModified: number | null,
+): VersionListing {
+  const versions = metadata?.versions.filter((version) => !isSnapshot(version)) ?? []
+  const published = new Map(versions.map((version) => [version, null]))
+  return { kind: 'versions', name: packageName(path) ?? '', published, modified: updatedAt(metadata) ?? lastModified }
+}
+
+/** `lastUpdated` in ms since the epoch, or null; it is in UTC. */
+function updatedAt(metadata: RepositoryMetadata | null): number | null {
+  const digits = metadata?.lastUpdated?.replace('.', '') ?? ''
+  const [, year, month, day, hour, minute, second] =
+    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(digits)?.map(Number) ?? []
+  return second === undefined ? null : Date.UTC(year!, month! - 1, day!, hour!, minute!, second)
 }
 
 /**

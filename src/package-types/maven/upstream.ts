@@ -4,6 +4,7 @@ import { compileGlob } from '../../upstream/name-patterns.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { compilePattern } from './patterns.ts'
 import { metadataRequest } from './upstream-documents.ts'
+import { compileVersions } from './versions.ts'
 
 const Options = Type.Object(
   {
@@ -25,6 +26,7 @@ export const upstream: UpstreamAdapter = {
     return metadataRequest({ kind: 'metadata', group, artifact })
   },
   compilePattern,
+  compileVersions,
 }
 
 /** The options of one repository, ready for use. */

@@ -261,7 +261,8 @@ describe('access of a package', () => {
     expect((await registry.get(`/-/package/${name}/collaborators`)).json()).toEqual({})
     expect((await registry.get('/-/package/nothing/visibility')).statusCode).toBe(404)
     const response = await registry.post(`/-/package/${name}/access`, { access: 'restricted' })
-    expect(response.statusCode).toBe(403)
+    expect(response.statusCode).toBe(200)
+    expect((await registry.get(`/-/package/${name}/visibility`)).json()).toEqual({ public: false })
     expect((await registry.post(`/-/package/${name}/other`, {})).statusCode).toBe(404)
   })
 

@@ -71,7 +71,7 @@ describe('npm access set', () => {
     expect((await owner.post('/-/package/@acme%2flogged/access', { access: 'public' })).statusCode).toBe(200)
     await app.services.audit.settle()
     const events = (await app.api('GET', '/orgs/acme/audit', undefined, ann)).json() as Record<string, unknown>[]
-    const ofPackage = events.filter(({ package: logged }) => (logged as { name?: string })?.name === '@acme/logged')
+    const ofPackage = events.filter(({ target }) => (target as { name: string }).name === '@acme/logged')
     expect(ofPackage).toMatchObject([
       { action: 'package.visibility', details: { to: { visibility: 'inherited' } } },
       { action: 'package.created', details: { visibility: 'private' } },

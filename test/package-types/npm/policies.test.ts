@@ -235,7 +235,13 @@ describe('other rules', () => {
 test('a rendered document is made once for a policy, and warm answers run no SQL', async () => {
   await publishLeft()
   await recommended()
-  const paths = ['/left', '/left/-/left-1.1.0.tgz', '/left/-/left-1.2.0.tgz', '/left/1.0.0', '/-/package/left/dist-tags']
+  const paths = [
+    '/left',
+    '/left/-/left-1.1.0.tgz',
+    '/left/-/left-1.2.0.tgz',
+    '/left/1.0.0',
+    '/-/package/left/dist-tags',
+  ]
   for (const path of paths) await get(path)
   await server.quiet()
   const { etag } = (await get('/left')).headers
