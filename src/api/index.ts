@@ -9,6 +9,7 @@ import { audit } from './audit.ts'
 import { cleanupRules } from './cleanup-rules.ts'
 import { cron } from './cron.ts'
 import { renderApiError } from './errors.ts'
+import { explain } from './explain.ts'
 import { hookDeliveries } from './hook-deliveries.ts'
 import { hooks } from './hooks.ts'
 import { identities } from './identities.ts'
@@ -68,7 +69,7 @@ export const api: FastifyPluginAsyncTypebox = async (app) => {
     Quotas: [quotas],
     'Cleanup rules': [cleanupRules],
     Upstreams: [upstreams, attachments, reservedNames],
-    Policies: [policies],
+    Policies: [policies, explain],
     Webhooks: [hooks, hookDeliveries],
     'Trusted publishing': [trustedPublishers, tokenExchange],
     Administration: [admin, identities, renames, audit, cron],

@@ -4,7 +4,8 @@ import { Invalid, Unprocessable } from '../errors.ts'
  * Names that no account may have: paths of Gitea's that its clients know, and our own top-level ones (rest-api.md §6).
  */
 export const reservedNames: ReadonlySet<string> = new Set([
-  ...['.', '..', '-', '.well-known', 'api', 'assets', 'attachments', 'avatar', 'avatars', 'captcha', 'explore'],
+  ...['.', '..', '-', '.well-known', 'api', 'assets', 'attachments', 'avatar', 'avatars', 'captcha', 'explain'],
+  ...['explore'],
   ...['favicon.ico', 'ghost', 'gitea-actions', 'healthz', 'issues', 'login', 'manifest.json', 'metrics', 'milestones'],
   ...['mirror', 'notifications', 'org', 'packages', 'pulls', 'readyz', 'repo', 'repo-avatars', 'robots.txt'],
   ...['sitemap.xml', 'ssh_info', 'swagger.v1.json', 'user', 'v2'],

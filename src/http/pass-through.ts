@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { pipeline, type Readable, Transform } from 'node:stream'
 import replyFrom from '@fastify/reply-from'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -9,6 +9,8 @@ import type { Upstream } from '../upstream/upstreams.ts'
 /** Statuses that would tell the client of our credentials, or of our place in the network, instead of its own. */
 const REFUSED = new Set([401, 403, 407])
 const TIMEOUT = 30_000
+/** Bytes of an answer that is passed on; whoever sends more of what is never stored is no registry. */
+const LARGEST = 10 * 1024 * 1024
 /** What an upstream may know of the client's request; credentials and addresses are not among it. */
 const FORWARDED = ['accept', 'accept-encoding', 'content-type']
 /** What of the upstream's answer is the client's business. */
@@ -54,6 +56,7 @@ export async function passThrough(
       ...pick(headers as Headers, FORWARDED),
       host: url.host,
       'user-agent': `Entrepot/${request.server.services.version}`,
+      'cdn-loop': request.server.services.upstream.loops.outbound,
       ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(body.length) }),
     }),
     rewriteHeaders: (headers) => ({
@@ -67,16 +70,39 @@ export async function passThrough(
       'content-security-policy': "default-src 'none'; sandbox",
     }),
     onResponse: (_request, _reply, response) => {
-      const { statusCode, stream } = response as unknown as { statusCode: number; stream: Readable }
-      if (statusCode < 300 || (statusCode >= 400 && !REFUSED.has(statusCode))) return reply.send(stream)
+      const { statusCode, headers, stream } = response as unknown as RawAnswer
+      const isTooLarge = Number(headers['content-length'] ?? 0) > LARGEST
+      const isPassedOn = statusCode < 300 || (statusCode >= 400 && !REFUSED.has(statusCode))
+      if (isPassedOn && !isTooLarge) return reply.send(limit(stream))
       stream.on('error', () => {}).destroy()
       reply.removeHeader('content-encoding').removeHeader('content-length')
-      return reply.send(new UpstreamUnavailable(`upstream ${name} answered ${statusCode}`))
+      const what = isTooLarge ? `sent more than ${LARGEST} bytes` : `answered ${statusCode}`
+      return reply.send(new UpstreamUnavailable(`upstream ${name} ${what}`))
     },
     onError: (_reply, { error }) => {
       reply.send(new UpstreamUnavailable(`upstream ${name} did not answer`, { cause: error }))
     },
   })
+}
+
+interface RawAnswer {
+  readonly statusCode: number
+  readonly headers: Headers
+  readonly stream: Readable
+}
+
+/** The same bytes, which end in an error when they are too many. */
+function limit(stream: Readable): Readable {
+  let left = LARGEST
+  const counter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      left -= chunk.length
+      if (left < 0) done(new Error('the answer of the upstream is too large'))
+      else done(null, chunk)
+    },
+  })
+  // Whoever reads hears of the error.
+  return pipeline(stream, counter, () => {})
 }
 
 type Headers = Record<string, string | string[] | undefined>

@@ -36,6 +36,11 @@ export class NamePolicy {
     return this.#parts.now()
   }
 
+  /** The same with one of its rules alone. */
+  only(rule: Rule): NamePolicy {
+    return new NamePolicy({ ...this.#parts, rules: [rule] })
+  }
+
   /** See `decide`; `version` null: the name as a whole. */
   decide(version: string | null, publishedAt: number | null): Decision {
     const { rules, subject, now } = this.#parts

@@ -17,6 +17,8 @@ export interface ArtifactRequest {
   readonly method: 'GET' | 'HEAD'
   /** Whether reading it counts as a download of its version; true by default. */
   readonly isLead?: boolean
+  /** Do not ask the upstream: UpstreamUnavailable 504 for what is not held; false by default. */
+  readonly onlyIfCached?: boolean
   /**
    * Whether an absence that the upstream itself states is believed for a minute, doubled with each further miss up to a
    * quarter of an hour; false by default.

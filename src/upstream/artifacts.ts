@@ -86,6 +86,9 @@ export class Artifacts {
     if (upstream.mode === 'offline') {
       throw new NotFound('file', `${request.key} (the mirror is offline and does not hold it)`)
     }
+    if (request.onlyIfCached === true) {
+      throw new UpstreamUnavailable(`${request.key} is not held, and nobody was to be asked`, { status: 504 })
+    }
     if (this.#departures.find(upstream.id, request.key) !== undefined) return this.#openFlight(upstream, request)
     if (this.#absences.has(upstream.id, request)) throw new NotFound('file', request.key)
     return request.method === 'HEAD' ? this.#ask(upstream, request) : this.#openFlight(upstream, request)

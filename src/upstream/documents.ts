@@ -46,6 +46,8 @@ export interface HeldDocument<Accepted> {
 export interface DocumentOptions {
   /** Ask the upstream even if the document is fresh, unless it was verified within the last 10 s. */
   readonly revalidate?: boolean
+  /** Do not ask the upstream: what is held, however old it is, or UpstreamUnavailable 504 (RFC 9111 §5.2.1.7). */
+  readonly onlyIfCached?: boolean
 }
 
 interface Refresh {
@@ -144,6 +146,10 @@ export class Documents {
     if (upstream.mode === 'offline') {
       if (record === null) throw new NotFound(`package`, `${request.key} (the mirror is offline and does not hold it)`)
       return hold(record, { hit: true, detail: 'OFFLINE' })
+    }
+    if (options.onlyIfCached === true) {
+      if (record === null) throw notHeld(request.key)
+      return hold(record, { hit: true })
     }
     if (record === null) {
       if (this.#negative.has(identity, options.revalidate === true)) throw new NotFound('package', request.key)
@@ -346,4 +352,8 @@ export class Documents {
     const result = status.detail?.startsWith('STALE') === true ? 'stale' : status.hit ? 'hit' : 'miss'
     this.#parts.metrics.mirrorRequests.inc({ upstream: upstream.settings.name, class: 'document', result })
   }
+}
+
+function notHeld(key: string): UpstreamUnavailable {
+  return new UpstreamUnavailable(`${key} is not held, and nobody was to be asked`, { status: 504 })
 }

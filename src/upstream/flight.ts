@@ -259,10 +259,13 @@ export class Flight {
   async #decode(coding: string): Promise<boolean> {
     const raw = this.#entry!
     const decoded = this.#plan.spool.create({ limit: this.#plan.limit })
-    const isDecoded = await decodeEntry(raw, coding, decoded)
-    if (isDecoded) this.#entry = decoded
-    await (isDecoded ? raw : decoded).discard()
-    return isDecoded
+    try {
+      if (!(await decodeEntry(raw, coding, decoded))) return false
+      this.#entry = decoded
+      return true
+    } finally {
+      await (this.#entry === decoded ? raw : decoded).discard()
+    }
   }
 
   async #finished<T>(work: () => Promise<T>): Promise<T> {

@@ -134,6 +134,7 @@ POST   /org/:org/repos                              401 404 403 403 403
 GET    /repos/:owner/:repository                    404 404 403 403 200
 PATCH  /repos/:owner/:repository                    401 404 403 403 403
 DELETE /repos/:owner/:repository                    401 404 403 403 403
+GET    /packages/explain                            401 422 422 422 422
 GET    /packages/:owner                             401 403 403 403 200
 GET    /packages/:owner/:type/:name                 401 403 403 403 200
 DELETE /packages/:owner/:type/:name                 401 403 403 403 403
@@ -149,6 +150,9 @@ POST   /admin/users                                 401 403 403 403 403
 PATCH  /admin/users/:username                       401 403 403 403 403
 DELETE /admin/users/:username                       401 403 403 403 403
 POST   /admin/users/:username/rename                401 403 403 403 403
+GET    /admin/users/:username/identities            401 403 403 403 403
+POST   /admin/users/:username/identities            401 403 403 403 403
+DELETE /admin/users/:username/identities/:identity  401 403 403 403 403
 DELETE /admin/users/:username/two_factor            401 403 403 403 403
 GET    /admin/users/:username/orgs                  401 403 403 403 403
 POST   /admin/users/:username/orgs                  401 403 403 403 403
@@ -193,6 +197,7 @@ const parameters: Record<string, string> = {
   hook: '1',
   publisher: '1',
   delivery: '1',
+  identity: '1',
   policy: '1',
 }
 

@@ -39,7 +39,7 @@ describe('the second factor of a password', () => {
     const { secret } = await parts.twoFactor.enrol(bob)
     const rows = JSON.stringify(await parts.models.twoFactor.findAll())
     expect(rows).not.toContain(secret)
-    for (const code of recovery) expect(rows).not.toContain(code.replaceAll('-', ''))
+    for (const code of recovery) expect(rows).not.toContain(code.replaceAll(' ', ''))
   })
 
   test('a secret that was moved to another account opens nothing', async () => {
@@ -89,12 +89,12 @@ describe('the second factor of a password', () => {
     await replica.db.close()
   })
 
-  test('each recovery code is good once, in any case, for its own user', async () => {
+  test('each recovery code is good once, however it is typed, for its own user', async () => {
     const bob = await parts.user('bob')
     await enable(bob)
     expect((await parts.twoFactor.redeem(bob.id, recovery[0]!)).outcome).toBe('wrong')
     for (const [index, code] of recovery.entries()) {
-      const typed = index % 2 === 0 ? code : code.toUpperCase().replaceAll('-', ' ')
+      const typed = index % 2 === 0 ? code : code.replaceAll(' ', '')
       expect(await parts.twoFactor.redeem(ann.id, typed)).toEqual({ outcome: 'recovery', left: 9 - index })
       expect(await redeem(code)).toBe('wrong')
     }

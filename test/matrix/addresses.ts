@@ -30,7 +30,8 @@ const wildcards: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     checksum: 'com/example/{package}/1.0.0/{package}-1.0.0.jar.sha1',
     metadata: 'com/example/{package}/maven-metadata.xml',
   },
-  '/api/packages/:owner/npm/': { document: '{package}',
+  '/api/packages/:owner/npm/': {
+    document: '{package}',
     version: '{package}/1.0.0',
     tarball: '{package}/-/{package}-1.0.0.tgz',
   },
@@ -58,6 +59,10 @@ const values: Readonly<Record<string, string>> = {
   mirror: 'mirror-public',
   task: 'cleanup_packages',
   publisher: '0',
+  identity: '0',
+  // None is configured, so that there is none of that name.
+  provider: 'none',
+  secret: '0',
   policy: '0',
 }
 
@@ -92,11 +97,13 @@ export function namesPackage({ path }: Row): boolean {
 
 /** The path at a place. Throws for a parameter that nobody has given a value. */
 export function pathAt(row: Row, place: Place): string {
-  return row.path.replace(/(?<=^|\/):([a-z]\w*)/g, (_match, name: string) => {
-    const value = place.values[name] ?? values[name]
-    if (value === undefined) throw new Error(`${row.label}: nobody has said what :${name} is`)
-    return encodeURIComponent(value).replaceAll('%3A', ':').replaceAll('%7Bpackage%7D', '{package}')
-  }).replaceAll('{package}', place.package)
+  return row.path
+    .replace(/(?<=^|\/):([a-z]\w*)/g, (_match, name: string) => {
+      const value = place.values[name] ?? values[name]
+      if (value === undefined) throw new Error(`${row.label}: nobody has said what :${name} is`)
+      return encodeURIComponent(value).replaceAll('%3A', ':').replaceAll('%7Bpackage%7D', '{package}')
+    })
+    .replaceAll('{package}', place.package)
 }
 
 function kindsOf(url: string): Place['kind'][] {

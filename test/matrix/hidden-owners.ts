@@ -52,7 +52,7 @@ export function describeHiddenOwners(world: () => RightsWorld): void {
     const told: string[] = []
     // Those who read what else the owner has.
     const readers: Record<string, Identity[]> = {
-      'org-public': ['anon', 'bob', 'rex', 'none', 'pub'],
+      'org-public': ['anon', 'bob', 'rex', 'none'],
       'user-public': ['anon', 'bob', 'rex', 'writ'],
       'org-private': ['none'],
     }
@@ -63,7 +63,8 @@ export function describeHiddenOwners(world: () => RightsWorld): void {
           const credentials = withCredentials(world(), place)
           const [real, none] = [await ask(world(), row, identity, place), await ask(credentials, row, identity, absent)]
           const [shown, expected] = [readable(real, place.package), readable(none, ABSENT)]
-          if (shown !== expected) told.push(`${row.label} ${identity} ${place.name} ${real.statusCode} ${none.statusCode}`)
+          if (shown !== expected)
+            told.push(`${row.label} ${identity} ${place.name} ${real.statusCode} ${none.statusCode}`)
         }
       }
     }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Identity, identities, RightsWorld } from '../support/rights-world.ts'
 import { ADMITTED, type Route } from '../support/routes.ts'
-import { type Row, rowsOf } from './addresses.ts'
+import { pathAt, type Row, rowsOf } from './addresses.ts'
 import { ask, expectApproved, placesOf } from './ask.ts'
 import { describeHandlers } from './handlers.ts'
 import { describeHiddenOwners } from './hidden-owners.ts'
@@ -13,8 +13,11 @@ let measured: Measured[]
 
 beforeAll(async () => {
   world = await RightsWorld.start()
+  const rows = world.opened.routes.flatMap(rowsOf)
+  // A route that cannot be asked is told at once.
+  for (const row of rows) for (const place of placesOf(world, row)) pathAt(row, place)
   measured = []
-  for (const row of world.opened.routes.flatMap(rowsOf)) measured.push(await measure(row))
+  for (const row of rows) measured.push(await measure(row))
 }, 300_000)
 afterAll(() => world?.close())
 
@@ -24,8 +27,9 @@ describe('the table of rights (security.md S1, S6, S10, S11)', () => {
   })
 
   test('finds everything that it asks for: somebody gets each route', () => {
-    // Nobody writes to a mirror.
-    const open = measured.filter(({ label }) => !/^(POST|PUT|PATCH) \/mirror\/.*\/\*/.test(label))
+    // Nobody writes to a mirror; sign-ins in a browser need a provider, which is not here.
+    const empty = /^(POST|PUT|PATCH) \/mirror\/.*\/\*| \/login|\/-\/v1\/done\//
+    const open = measured.filter(({ label }) => !empty.test(label))
     const closed = open.filter(({ cells }) => ![...cells.values()].flat().includes('ok'))
     expect(closed.map(({ label }) => label)).toEqual([])
   })
@@ -38,7 +42,9 @@ describe('the table of rights (security.md S1, S6, S10, S11)', () => {
   test('HEAD is answered as GET', { timeout: 120_000 }, async () => {
     const some: Identity[] = ['anon', 'rpkg']
     const differing: string[] = []
-    for (const row of world.opened.routes.flatMap(rowsOf).filter(({ route }) => route.method === 'GET')) {
+    const heads = new Set(world.opened.routes.filter(({ method }) => method === 'HEAD').map(({ url }) => url))
+    for (const row of world.opened.routes.flatMap(rowsOf)) {
+      if (row.route.method !== 'GET' || !heads.has(row.route.url)) continue
       for (const place of placesOf(world, row)) {
         for (const identity of some) {
           const expected = (await ask(world, row, identity, place)).statusCode
@@ -64,7 +70,12 @@ async function measure(row: Row): Promise<Measured> {
   for (const place of placesOf(world, row)) {
     const line: string[] = []
     for (const identity of identities) line.push(cellOf((await ask(world, row, identity, place)).statusCode))
-    cells.set(row.kinds.length === 0 || place.kind === 'site' ? '' : `${place.kind}-${place.visibility}${place.isSecret ? '*' : ''}`, line)
+    cells.set(
+      row.kinds.length === 0 || place.kind === 'site'
+        ? ''
+        : `${place.kind}-${place.visibility}${place.isSecret ? '*' : ''}`,
+      line,
+    )
   }
   return { label: row.label, right: rightOf(row.route), cells }
 }

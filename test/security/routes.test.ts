@@ -27,14 +27,19 @@ const place: Place = {
  */
 const changeable = `
 /admin/hooks/:hook: active authorization_header branch_filter config events name
+/admin/policies/:policy: expires_at min_age name not_after reason type untrusted_only versions
 /admin/upstreams/:upstream:
 /admin/users/:username: active admin allow_create_organization allow_git_hook allow_import_local description email full_name location login_name max_repo_creation must_change_password password prohibit_login restricted source_id visibility website
 /orgs/:org/cleanup-rules/:type: enabled keep_count keep_pattern match_full_name remove_days remove_pattern
 /orgs/:org/hooks/:hook: active authorization_header branch_filter config events name
+/orgs/:org/policies/:policy: expires_at min_age name not_after reason type untrusted_only versions
+/orgs/:org/trusted_publishers/:publisher: claims issuer lifetime name packages
 /orgs/:org: description email full_name location repo_admin_change_team_access visibility website
+/packages/:owner/:type/:name: visibility
 /repos/:owner/:repository: allow_fast_forward_only_merge allow_manual_merge allow_merge_commits allow_rebase allow_rebase_explicit allow_rebase_update allow_squash_merge archived autodetect_manual_merge default_allow_maintainer_edit default_branch default_delete_branch_after_merge default_merge_style description enable_prune external_tracker external_wiki has_actions has_code has_issues has_packages has_projects has_pull_requests has_releases has_wiki ignore_whitespace_conflicts internal_tracker mirror_interval name private projects_mode template website
 /teams/:team: can_create_org_repo description includes_all_repositories name permission units units_map visibility
 /user/hooks/:hook: active authorization_header branch_filter config events name
+/user/trusted_publishers/:publisher: claims issuer lifetime name packages
 /users/:username/cleanup-rules/:type: enabled keep_count keep_pattern match_full_name remove_days remove_pattern
 `
 

@@ -11,15 +11,15 @@ export interface Shown {
 
 /**
  * A person's browser: it keeps cookies by host and path and follows redirects. What is below `baseUrl` goes to
- * `app`, which may be changed between two requests; the rest is fetched.
+ * `app`, which may be changed between two requests; the rest, and with null all, is fetched.
  */
 export class Browser {
-  app: TestApp
+  app: TestApp | null
   address = '127.0.0.1'
   readonly #baseUrl: string
   readonly #cookies = new Map<string, { value: string; path: string; host: string }>()
 
-  constructor(app: TestApp, baseUrl: string) {
+  constructor(app: TestApp | null, baseUrl: string) {
     this.app = app
     this.#baseUrl = baseUrl
   }
@@ -54,8 +54,9 @@ export class Browser {
     const at = new URL(url)
     const cookie = this.#cookieHeader(at)
     const all = { ...headers, ...(cookie === '' ? {} : { cookie }) }
-    const response = at.href.startsWith(this.#baseUrl)
-      ? await this.#inject(method, at, all, body)
+    const app = at.href.startsWith(this.#baseUrl) ? this.app : null
+    const response = app
+      ? await this.#inject(app, method, at, all, body)
       : await fetch(at, { method, headers: all, redirect: 'manual', ...(body !== undefined && { body }) })
     for (const line of response.headers.getSetCookie()) this.#keep(at, line)
     return { status: response.status, url: at.href, headers: response.headers, body: await response.text() }
@@ -72,6 +73,7 @@ export class Browser {
   }
 
   async #inject(
+    app: TestApp,
     method: 'GET' | 'POST' | 'HEAD',
     at: URL,
     headers: Record<string, string>,
@@ -79,9 +81,7 @@ export class Browser {
   ): Promise<Response> {
     const url = `${at.pathname}${at.search}`
     const options = { method, url, headers, remoteAddress: this.address }
-    const answer: LightMyRequestResponse = await this.app.inject(
-      payload === undefined ? options : { ...options, payload },
-    )
+    const answer: LightMyRequestResponse = await app.inject(payload === undefined ? options : { ...options, payload })
     const pairs = Object.entries(answer.headers).flatMap(([name, value]) =>
       [value].flat().map((one): [string, string] => [name, String(one)]),
     )

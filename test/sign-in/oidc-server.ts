@@ -54,7 +54,7 @@ export class OidcServer {
 
   async close(): Promise<void> {
     this.#server.closeAllConnections()
-    await new Promise((resolve) => this.#server.close(resolve))
+    if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve))
   }
 
   #makeProvider(redirectUris: string[]): Provider {

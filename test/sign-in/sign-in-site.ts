@@ -52,9 +52,13 @@ export class SignInSite {
   }
 
   /** Another server on the same database. */
-  async startReplica(): Promise<TestApp> {
+  async startReplica(more: Record<string, string> = {}): Promise<TestApp> {
     const { database } = this.app.services.config
-    return TestApp.start({ dataDir: this.app.dataDir, databaseUrl: database.url, environment: this.#environment })
+    return TestApp.start({
+      dataDir: this.app.dataDir,
+      databaseUrl: database.url,
+      environment: { ...this.#environment, ...more },
+    })
   }
 
   browser(): Browser {

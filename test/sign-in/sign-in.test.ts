@@ -100,7 +100,9 @@ describe('signing in with OpenID Connect', () => {
     expect(list.json()[0].last_sign_in_at).toMatch(/^\d{4}-/)
     expect((await site.app.api('DELETE', `${identities}/${list.json()[0].id}`)).statusCode).toBe(204)
     expect((await site.app.api('DELETE', `${identities}/${list.json()[0].id}`)).statusCode).toBe(404)
-    const events = (await site.app.api('GET', '/admin/audit?owner=carl')).json().map((one: any) => one.action)
+    const events = (await site.app.api('GET', '/admin/audit?owner=carl'))
+      .json()
+      .map((one: { action: string }) => one.action)
     expect(events).toEqual(expect.arrayContaining(['identity.linked', 'identity.unlinked', 'signin.succeeded']))
 
     expect((await site.signIn('sub-carl', { preferred_username: 'carl' })).status).toBe(403)
@@ -196,7 +198,11 @@ describe('signing in with OpenID Connect', () => {
     const secret = await site.makeToken('sub-log', { preferred_username: 'log' })
     await site.app.services.audit.settle()
     const events = (await site.app.api('GET', '/admin/audit?owner=log')).json()
-    expect(events.map((event: any) => event.action)).toEqual(['token.created', 'signin.succeeded', 'user.created'])
+    expect(events.map((event: { action: string }) => event.action)).toEqual([
+      'token.created',
+      'signin.succeeded',
+      'user.created',
+    ])
     expect(events[1]).toMatchObject({
       actor: { login: 'log' },
       details: { provider: 'corp', subject: 'sub-log' },

@@ -80,6 +80,8 @@ export function createGate(): Gate {
  */
 export class FakeUpstream {
   readonly requests: RecordedRequest[] = []
+  /** Sockets that were opened to it. */
+  connections = 0
   /** What answers a path nobody scripted; 404 at first. */
   fallback: Script = { status: 404, headers: { 'content-type': 'application/json' }, body: '{"error":"not found"}' }
   #scripts = new Map<string, Script>()
@@ -164,6 +166,7 @@ export class FakeUpstream {
       this.#answer(incoming, response).catch(() => response.destroy())
     })
     server.on('connection', (socket) => {
+      this.connections += 1
       if (this.#isDown) socket.resetAndDestroy()
     })
     return server

@@ -93,7 +93,7 @@ const namesOf = (name: string) => ({
   container: `lib/${name}`,
 })
 const PUBLISHER = { name: 'release', issuer: 'https://issuer.example.org', claims: { sub: 'job' } }
-const POLICY = { name: 'policy', conditions: {}, action: 'block' }
+const POLICY = { action: 'deny', type: 'npm', name: '@bad/*', reason: 'known to be bad' }
 const pomOf = (name: string) =>
   `<project><modelVersion>4.0.0</modelVersion><groupId>com.example</groupId><artifactId>${name}</artifactId><version>1.0.0</version></project>`
 
@@ -180,6 +180,7 @@ class WorldBuilder {
       const place = name === org ? `/orgs/${org}` : '/user'
       const rules = `${name === org ? place : `/users/${user}`}/cleanup-rules`
       await this.#make('POST', `${place}/repos`, { name: 'repo', private: true }, ann)
+      if (name === org) await this.#make('PUT', `/teams/${shared['team']}/repos/${org}/repo`, undefined, ann)
       await this.#make('POST', rules, { type: 'generic', remove_days: 1000 }, ann)
       const publisher = await this.#make('POST', `${place}/trusted_publishers`, PUBLISHER, ann)
       const policy = name === org ? await this.#make('POST', `${place}/policies`, POLICY, ann) : { id: 0 }

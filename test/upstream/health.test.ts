@@ -97,6 +97,50 @@ describe('OriginHealth', () => {
     expect(() => health.admit()).not.toThrow()
   })
 
+  test('opens when half of ten and more requests within half a minute fail', () => {
+    for (let i = 0; i < 4; i += 1) {
+      health.failed()
+      health.succeeded()
+    }
+    health.failed()
+    expect(health.state).toBe('closed')
+    health.succeeded()
+    health.failed()
+    expect(health.state).toBe('open')
+  })
+
+  test('does not count what is older than half a minute', () => {
+    for (let i = 0; i < 8; i += 1) {
+      health.failed()
+      health.succeeded()
+      now += 7_000
+    }
+    expect(health.state).toBe('closed')
+  })
+
+  test('tells of its changes, and believes others for a minute', () => {
+    const told: unknown[] = []
+    const other = new OriginHealth('https://upstream.example', { now: () => now }, (news) => told.push(news))
+    for (let i = 0; i < 5; i += 1) other.failed()
+    now += 20_000
+    other.admit()
+    other.succeeded()
+    other.rateLimited(30_000)
+    expect(told).toEqual([
+      { open: expect.any(Number), rateLimited: 0 },
+      { open: 0, rateLimited: 0 },
+      { open: 0, rateLimited: 30_000 },
+    ])
+    health.hear({ open: 300_000, rateLimited: 0 })
+    expect(health.state).toBe('open')
+    now += 60_001
+    expect(health.state).toBe('half-open')
+    health.hear({ open: 0, rateLimited: 0 })
+    expect(health.state).toBe('closed')
+    health.hear({ open: 0, rateLimited: 5_000 })
+    expect(() => health.admit()).toThrow(/limits the rate/)
+  })
+
   test('a trial that was given up lets the next one try', () => {
     fail(5)
     now += 12_001

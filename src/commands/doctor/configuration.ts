@@ -14,6 +14,7 @@ export async function checkConfiguration(report: Report, environment: NodeJS.Pro
     const config = await loadConfig(environment)
     requireKnownTypes(config, packageRules())
     parseAllowedHosts(config.webhooks.allowedHosts)
+    parseAllowedHosts(config.trustedPublishing.allowedHosts, 'trustedPublishing.allowedHosts')
     report.ok(
       'configuration',
       `${environment['ENTREPOT_CONFIG'] || 'no file of its own (ENTREPOT_CONFIG)'}, understood`,

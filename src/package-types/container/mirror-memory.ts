@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Descriptor } from './manifest-document.ts'
 import type { Ruling } from './mirror-policy.ts'
 
-/** ms: tags that are seen meanwhile may speak for a digest, or against it. */
+/** ms: tags that are seen meanwhile may speak against a digest. */
 const RULING = 60_000
 
 /** What is known of a mirrored manifest once its bytes were seen. */
@@ -29,7 +29,7 @@ export class MirrorMemory {
   readonly facts = new LRUCache<string, ManifestFacts>({ max: 20_000 })
   /** By blob: who names it in the same repository. */
   readonly named = new LRUCache<string, NamedBy>({ max: 200_000 })
-  /** By tag or digest and state of the rules. */
+  /** By tag or digest and state of the rules: what they let through. */
   readonly rulings = new LRUCache<string, Ruling>({ max: 20_000, ttl: RULING })
   /** By manifest or tag: its rows are being written; what belongs to them waits. */
   readonly filing = new Map<string, Promise<unknown>>()

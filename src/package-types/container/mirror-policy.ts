@@ -115,7 +115,8 @@ export class MirrorPolicy {
     const known = this.#memory.rulings.get(key)
     if (known !== undefined && (known.changesAt === null || this.#policy.now < known.changesAt)) return known
     const ruling = await make()
-    this.#memory.rulings.set(key, ruling)
+    // A tag that is seen in the next moment may speak for what is refused now.
+    if (ruling.refusal === null) this.#memory.rulings.set(key, ruling)
     return ruling
   }
 }

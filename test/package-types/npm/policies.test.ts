@@ -242,8 +242,10 @@ test('a rendered document is made once for a policy, and warm answers run no SQL
     '/left/1.0.0',
     '/-/package/left/dist-tags',
   ]
-  for (const path of paths) await get(path)
-  await server.quiet()
+  for (let round = 1; round <= 2; round += 1) {
+    for (const path of paths) await get(path)
+    await server.quiet()
+  }
   const { etag } = (await get('/left')).headers
   const { queries } = server.services.db
   for (const path of paths) await get(path)
