@@ -98,6 +98,7 @@ export const ConfigSchema = section({
     staleIfError: Duration(),
     maxDocumentSize: Size(),
     maxArtifactSize: Size(),
+    cacheCap: Type.String({ pattern: '^(none|(\\d+(\\.\\d+)?) ?(%|[kKmMgGtT]?i?[bB]))$' }),
     caFile: Type.String(),
     reserved: Type.Record(Type.String(), Type.Array(Type.String({ minLength: 1 }), { maxItems: 1_000 })),
   }),

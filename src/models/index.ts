@@ -30,6 +30,7 @@ import { defineUpstream } from './upstream.ts'
 import { defineUpstreamAttachment } from './upstream-attachment.ts'
 import { defineUpstreamDigest } from './upstream-digest.ts'
 import { defineUpstreamDocument } from './upstream-document.ts'
+import { defineUpstreamPin } from './upstream-pin.ts'
 import { defineUpstreamTag } from './upstream-tag.ts'
 import { defineUpstreamVersion } from './upstream-version.ts'
 import { defineUsedIdToken } from './used-id-token.ts'
@@ -68,6 +69,7 @@ export function initModels(sequelize: Sequelize) {
     upstreamDigest: defineUpstreamDigest(sequelize),
     upstreamAttachment: defineUpstreamAttachment(sequelize),
     upstreamVersion: defineUpstreamVersion(sequelize),
+    upstreamPin: defineUpstreamPin(sequelize),
     upstreamTag: defineUpstreamTag(sequelize),
     packageRule: definePackageRule(sequelize),
     nameBinding: defineNameBinding(sequelize),

@@ -19,6 +19,8 @@ export class UpstreamDigest extends Model<InferAttributes<UpstreamDigest>, Infer
   declare firstSeen: number
   /** The package file that holds the bytes; held while that row exists. */
   declare fileId: CreationOptional<number>
+  /** When the bytes were last read, ms since the epoch; 0: they are not held, 1: nobody knows. */
+  declare lastUsedAt: CreationOptional<number>
 }
 
 /** Binds UpstreamDigest to one database; a class of its own, so that several databases live in one process. */
@@ -33,6 +35,7 @@ export function defineUpstreamDigest(sequelize: Sequelize): ModelStatic<Upstream
       size: { type: DataTypes.BIGINT, allowNull: false },
       firstSeen: { type: DataTypes.BIGINT, allowNull: false },
       fileId: { type: DataTypes.BIGINT, allowNull: false, defaultValue: 0 },
+      lastUsedAt: { type: DataTypes.BIGINT, allowNull: false, defaultValue: 1 },
     },
     { sequelize, tableName: 'upstream_digest', modelName: 'UpstreamDigest' },
   )

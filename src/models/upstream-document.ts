@@ -31,6 +31,8 @@ export class UpstreamDocument extends Model<
   declare verifiedAt: number
   /** When the upstream first denied it; 0: it has it. */
   declare goneAt: CreationOptional<number>
+  /** When it was last read, within half a day, ms since the epoch; 0: nobody knows. */
+  declare lastUsedAt: CreationOptional<number>
 }
 
 /** Binds UpstreamDocument to one database; a class of its own, so that several databases live in one process. */
@@ -50,6 +52,7 @@ export function defineUpstreamDocument(sequelize: Sequelize): ModelStatic<Upstre
       fetchedAt: { type: DataTypes.BIGINT, allowNull: false },
       verifiedAt: { type: DataTypes.BIGINT, allowNull: false },
       goneAt: { type: DataTypes.BIGINT, allowNull: false, defaultValue: 0 },
+      lastUsedAt: { type: DataTypes.BIGINT, allowNull: false, defaultValue: 0 },
     },
     { sequelize, tableName: 'upstream_document', modelName: 'UpstreamDocument' },
   )

@@ -1,4 +1,3 @@
-import type { Subject } from './decision.ts'
 import type { Rule } from './rule.ts'
 
 const UNITS = [
@@ -8,8 +7,15 @@ const UNITS = [
   ['second', 1_000],
 ] as const
 
+/** What is refused. */
+interface Refused {
+  readonly name: string
+  readonly version: string | null
+  readonly publishedAt: number | null
+}
+
 /** Why a rule refuses something, in one line that clients show; `until` in ms since the epoch, Infinity: for good. */
-export function explainRefusal(rule: Rule, { name, version, publishedAt }: Subject, until: number): string {
+export function explainRefusal(rule: Rule, { name, version, publishedAt }: Refused, until: number): string {
   const subject = version === null ? name : `${name} ${version}`
   const end = until === Number.POSITIVE_INFINITY ? '' : ` until ${formatMinute(until)}`
   return withReason(`${subject} ${verdictOf(rule, publishedAt)}${end}`, rule)

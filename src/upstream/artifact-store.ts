@@ -66,13 +66,14 @@ export class ArtifactStore {
   ): Promise<void> {
     const onConflict =
       this.#db.dialect === 'sqlite'
-        ? 'ON CONFLICT (upstream_id, key_sha256) DO UPDATE SET file_id = excluded.file_id'
-        : 'ON DUPLICATE KEY UPDATE file_id = VALUES(file_id)'
+        ? 'ON CONFLICT (upstream_id, key_sha256) DO UPDATE SET file_id = excluded.file_id, last_used_at = excluded.last_used_at'
+        : 'ON DUPLICATE KEY UPDATE file_id = VALUES(file_id), last_used_at = VALUES(last_used_at)'
     const { digests, size } = content
+    const now = this.#clock.now()
     await this.#db.sequelize.query(
-      `INSERT INTO upstream_digest (upstream_id, artifact_key, key_sha256, sha256, size, first_seen, file_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?) ${onConflict}`,
-      { replacements: [upstreamId, key, hashKey(key), digests.sha256, size, this.#clock.now(), fileId], transaction },
+      `INSERT INTO upstream_digest (upstream_id, artifact_key, key_sha256, sha256, size, first_seen, last_used_at, file_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ${onConflict}`,
+      { replacements: [upstreamId, key, hashKey(key), digests.sha256, size, now, now, fileId], transaction },
     )
   }
 }

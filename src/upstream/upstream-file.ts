@@ -4,12 +4,14 @@ import { type Static, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { parse } from 'yaml'
 import { ConfigError } from '../config/config.ts'
-import { parseDuration } from '../config/units.ts'
+import { parseDuration, parseSize } from '../config/units.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { requireDistinct } from './distinct-upstreams.ts'
 import { NetworkFile, readNetwork } from './network-settings.ts'
 import { AuthFile, readAuth, type UpstreamAuth } from './upstream-auth.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
+
+const UNUSED_DAYS = 90
 
 const Names = () => Type.Optional(Type.Array(Type.String({ minLength: 1 })))
 
@@ -25,6 +27,8 @@ const UpstreamFile = Type.Object(
     artifactHosts: Names(),
     allowPrivateNetwork: Type.Optional(Type.Boolean()),
     fresh: Type.Optional(Type.String()),
+    capBytes: Type.Optional(Type.Union([Type.String(), Type.Integer()])),
+    unusedDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 36_500 })),
     trust: Type.Optional(Type.Union([Type.Literal('untrusted'), Type.Literal('trusted')])),
     visibility: Type.Optional(Type.Union([Type.Literal('public'), Type.Literal('limited'), Type.Literal('private')])),
     auth: Type.Optional(AuthFile),
@@ -94,6 +98,8 @@ async function readUpstream(
     artifactHosts: file.artifactHosts ?? [],
     privateNetwork: (allowed === undefined ? file.allowPrivateNetwork : allowed === 'true') ? 'allowed' : otherwise,
     fresh,
+    capBytes: capOf(where, file),
+    unusedDays: file.unusedDays ?? UNUSED_DAYS,
     ...(file.network === undefined && globalCa === ''
       ? {}
       : { network: await readNetwork(where, directory, file.network, { environment, globalCa }) }),
@@ -102,6 +108,13 @@ async function readUpstream(
     auth,
     visibility: file.visibility ?? (auth?.credentials ? 'private' : 'public'),
   }
+}
+
+function capOf(where: string, { capBytes }: UpstreamFile): number | null {
+  if (capBytes === undefined) return null
+  const bytes = parseSize(String(capBytes))
+  if (bytes === null) throw new ConfigError(`${where}: capBytes: is not a size such as 200GiB, or -1`)
+  return bytes === -1 ? null : bytes
 }
 
 function authOf(

@@ -23,6 +23,10 @@ export interface UpstreamSettings {
   readonly privateNetwork: 'allowed' | 'origin' | 'refused'
   /** ms that a document is served without asking; null: the default. */
   readonly fresh: number | null
+  /** Bytes that its files may take; null: as many as there is room for. */
+  readonly capBytes: number | null
+  /** Files that nobody has read for so many days are dropped; 0: none. */
+  readonly unusedDays: number
   /** Policies may leave out upstreams that are trusted (pull-through.md §8.1). */
   readonly trust: 'untrusted' | 'trusted'
   /** absent: directly, or through the proxy of the environment, with the usual certificates. */

@@ -45,8 +45,9 @@ test('every route that may change something says what the log calls it, and no o
     }
   })
   await app.register(api, { prefix: '/api/v1' })
-  for (const { routes, prefixes } of packageTypes) {
+  for (const { routes, prefixes, originRoutes } of packageTypes) {
     for (const prefix of prefixes) await app.register(routes as never, { prefix })
+    if (originRoutes !== undefined) await app.register(originRoutes as never)
   }
   await app.ready()
   expect(seen.length).toBeGreaterThan(60)

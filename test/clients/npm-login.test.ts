@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Browser } from '../sign-in/browser.ts'
 import { OidcServer } from '../sign-in/oidc-server.ts'
 import { run } from './run.ts'
-import { findFreePort, ServerProcess } from './server.ts'
+import { ServerProcess } from './server.ts'
 import { Workplace } from './workplace.ts'
 
 let oidc: OidcServer
@@ -16,15 +16,14 @@ let baseUrl: string
 
 beforeAll(async () => {
   workplace = await Workplace.create()
-  const port = await findFreePort()
-  baseUrl = `http://127.0.0.1:${port}`
+  server = await ServerProcess.start()
+  baseUrl = server.url
   oidc = await OidcServer.start([`${baseUrl}/login/oidc/corp/callback`])
   const corp = { issuer: oidc.issuer, clientId: oidc.client.id, clientSecretEnv: 'CORP_SECRET', createAccounts: true }
   const config = join(workplace.directory, 'config.yaml')
   await writeFile(config, JSON.stringify({ baseUrl, signIn: { providers: { corp } } }))
-  server = await ServerProcess.start({
-    ...{ ENTREPOT_CONFIG: config, ENTREPOT_PORT: String(port), CORP_SECRET: oidc.client.secret },
-  })
+  await server.stop()
+  await server.restart({ ENTREPOT_CONFIG: config, CORP_SECRET: oidc.client.secret })
   oidc.people.set('sub-nina', { preferred_username: 'nina' })
   oidc.current = 'sub-nina'
 })

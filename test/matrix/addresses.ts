@@ -69,6 +69,7 @@ const values: Readonly<Record<string, string>> = {
 /** What a route needs to be asked at all. */
 const queries: Readonly<Record<string, string>> = {
   '/quota/check': '?subject=size:all',
+  '/packages/explain': '?owner={owner}&type=npm&name={package}&version=1.0.0',
   '/v2/token': '?service=127.0.0.1:8080',
 }
 
@@ -104,6 +105,7 @@ export function pathAt(row: Row, place: Place): string {
       return encodeURIComponent(value).replaceAll('%3A', ':').replaceAll('%7Bpackage%7D', '{package}')
     })
     .replaceAll('{package}', place.package)
+    .replaceAll('{owner}', place.name)
 }
 
 function kindsOf(url: string): Place['kind'][] {

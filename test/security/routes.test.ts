@@ -9,6 +9,8 @@ const place: Place = {
   kind: 'user',
   visibility: 'public',
   name: 'ann',
+  package: 'pkg',
+  isSecret: false,
   values: {
     owner: 'ann',
     username: 'ann',

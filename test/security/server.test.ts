@@ -12,6 +12,8 @@ const nobody: Place = {
   kind: 'user',
   visibility: 'public',
   name: 'ann',
+  package: 'pkg',
+  isSecret: false,
   values: {
     ...{ owner: 'ann', username: 'ann', org: 'acme', team: '1', hook: '1', delivery: '1', upload: '0' },
     digest: `sha256:${'0'.repeat(64)}`,

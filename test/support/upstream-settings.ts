@@ -13,6 +13,8 @@ export function settingsOf(url: string, changes: Partial<UpstreamSettings> = {})
     artifactHosts: [],
     privateNetwork: 'allowed',
     fresh: null,
+    capBytes: null,
+    unusedDays: 90,
     trust: 'untrusted',
     options: {},
     auth: null,

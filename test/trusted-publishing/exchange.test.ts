@@ -1,3 +1,4 @@
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { basic, TestApp } from '../support/test-app.ts'
 import { exchange, secretOf, trust, upload } from './jobs.ts'
@@ -10,6 +11,7 @@ const BRANCH = 'repo:acme/app:ref:refs/heads/topic'
 let server: TestApp
 let issuer: OidcIssuer
 let ann: string
+const lines: string[] = []
 
 beforeAll(async () => {
   issuer = await OidcIssuer.start({
@@ -17,7 +19,8 @@ beforeAll(async () => {
     [BRANCH]: { repository: 'acme/app' },
     stranger: { repository: 'evil/app' },
   })
-  server = await TestApp.start({ environment })
+  const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
+  server = await TestApp.start({ environment, log })
   ann = await server.createUser('ann')
   await server.createOrganization('acme', ann, 'private')
   await server.createOrganization('other', ann)
@@ -178,13 +181,20 @@ describe('what is left behind', () => {
     const id = await trust(server, '/orgs/acme', issuer.url, { claims: { sub: MAIN } })
     const idToken = await issuer.idToken(MAIN, AUDIENCE)
     const token = await secretOf(server, idToken)
+    // Refused ones are logged no more than others.
+    expect((await exchange(server, idToken)).statusCode).toBe(401)
+    expect(await upload(server, `Bearer ${token}`, 'acme', 'app')).toBe(201)
     const { accessToken, usedIdToken, trustedPublisher } = server.services.models
     const rows = JSON.stringify([
       await accessToken.findAll(),
       await usedIdToken.findAll(),
       await trustedPublisher.findAll(),
     ])
-    for (const secret of [token, idToken.split('.')[2]!]) expect(rows).not.toContain(secret)
+    expect(lines.join('')).toContain('/api/v1/trusted_publishing/token')
+    for (const secret of [token, idToken.split('.')[2]!]) {
+      expect(rows).not.toContain(secret)
+      expect(lines.join('')).not.toContain(secret)
+    }
     await server.api('DELETE', `/orgs/acme/trusted_publishers/${id}`)
   })
 

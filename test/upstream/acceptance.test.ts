@@ -163,7 +163,13 @@ describe('credentials', () => {
     for (const host of [`127.0.0.2:${port}`, `localhost:${port}`, '169.254.169.254', '[::ffff:10.0.0.1]', '0.0.0.0']) {
       fake.on('/x', { status: 302, headers: { location: `http://${host}/y` } })
       const signal = AbortSignal.timeout(10_000)
-      const asked = client.send({ url: new URL('/x', fake.url), headers: {}, use: 'document', headersTimeout: 5_000, signal })
+      const asked = client.send({
+        url: new URL('/x', fake.url),
+        headers: {},
+        use: 'document',
+        headersTimeout: 5_000,
+        signal,
+      })
       await expect(asked).rejects.toMatchObject({ kind: 'upstream-unavailable', status: 502 })
     }
     expect(fake.count('/y')).toBe(0)

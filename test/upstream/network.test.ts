@@ -95,7 +95,15 @@ describe('a proxy (pull-through.md §6.1)', () => {
     const proxy = await startProxy()
     const settings = { privateNetwork: 'refused' as const, network: { ...direct, proxy: new URL(proxy.url) } }
     const client = await makeClient({ ...settings, url: new URL('http://upstream.example/') })
-    for (const host of ['127.0.0.1', '[::1]', '8.8.8.8', 'localhost', 'a.localhost', 'intranet', 'metadata.google.internal']) {
+    for (const host of [
+      '127.0.0.1',
+      '[::1]',
+      '8.8.8.8',
+      'localhost',
+      'a.localhost',
+      'intranet',
+      'metadata.google.internal',
+    ]) {
       await expect(ask(client, `http://${host}/x`)).rejects.toMatchObject({ kind: 'upstream-unavailable', status: 502 })
     }
     fake.on('/x', { status: 302, headers: { location: 'http://169.254.169.254/latest' } })

@@ -21,6 +21,7 @@ import * as policies from './0016-policies.ts'
 import * as jobRuns from './0020-job-runs.ts'
 import * as teamRepositories from './0021-team-repositories.ts'
 import * as dueDeliveries from './0022-due-deliveries.ts'
+import * as eviction from './0023-eviction.ts'
 import { repeatable } from './repeatable.ts'
 
 /** ms that a process waits for another one's migrations. */
@@ -46,6 +47,7 @@ const migrations = [
   { name: '0020-job-runs', up: jobRuns.up },
   { name: '0021-team-repositories', up: teamRepositories.up },
   { name: '0022-due-deliveries', up: dueDeliveries.up },
+  { name: '0023-eviction', up: eviction.up },
 ]
 
 /**

@@ -1,9 +1,19 @@
 import { LRUCache } from 'lru-cache'
+import type { Decision } from '../../policies/decision.ts'
 import type { Descriptor } from './manifest-document.ts'
-import type { Ruling } from './mirror-policy.ts'
 
 /** ms: tags that are seen meanwhile may speak against a digest. */
 const RULING = 60_000
+
+/** What a policy makes of a tag or a digest. */
+export interface Ruling {
+  /** What is served; null: nothing. */
+  readonly digest: string | null
+  /** Why it is not what was asked for; null: it is. */
+  readonly refusal: Decision | null
+  /** ms since the epoch; null: for good. */
+  readonly changesAt: number | null
+}
 
 /** What is known of a mirrored manifest once its bytes were seen. */
 export interface ManifestFacts {

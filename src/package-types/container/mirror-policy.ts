@@ -1,17 +1,7 @@
 import type { Decision } from '../../policies/decision.ts'
 import type { NamePolicy } from '../../policies/name-policy.ts'
 import type { SeenTag, Sightings } from '../../policies/sightings.ts'
-import type { MirrorMemory } from './mirror-memory.ts'
-
-/** What a policy makes of a tag or a digest. */
-export interface Ruling {
-  /** What is served; null: nothing. */
-  readonly digest: string | null
-  /** Why it is not what was asked for; null: it is. */
-  readonly refusal: Decision | null
-  /** ms since the epoch; null: for good. */
-  readonly changesAt: number | null
-}
+import type { MirrorMemory, Ruling } from './mirror-memory.ts'
 
 /**
  * Content that digests name has no age of its own: whoever asks for it knows what he wants. It has that of the tags

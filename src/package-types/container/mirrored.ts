@@ -5,6 +5,7 @@ import type { Services } from '../../services.ts'
 import type { Digest } from '../../storage/digest.ts'
 import type { OpenedArtifact } from '../../upstream/artifacts.ts'
 import { cacheHeaders } from '../../upstream/cache-status.ts'
+import type { DocumentOptions } from '../../upstream/documents.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { bufferSource, readAll } from './bytes.ts'
 import { acceptedManifests } from './media-types.ts'
@@ -21,6 +22,8 @@ export interface MirroredRepository {
   readonly isPublic: boolean
   /** What rules say of the repository; null: nothing. */
   readonly policy: NamePolicy | null
+  /** What the client wants of the cache. */
+  readonly wishes: DocumentOptions
 }
 
 /** The images of one upstream (container.md §13). */
@@ -30,11 +33,13 @@ export class MirroredImages implements ContainerSource {
   readonly #isPublic: boolean
   readonly #rows: MirroredRows
   readonly #policy: MirrorPolicy | null
+  readonly #wishes: DocumentOptions
 
   constructor(services: Services, memory: MirrorMemory, name: string, source: MirroredRepository) {
     this.#services = services
     this.#upstream = source.upstream
     this.#isPublic = source.isPublic
+    this.#wishes = source.wishes
     this.#rows = new MirroredRows(services, memory, source.upstream)
     const place = { sightings: services.policies.sightings, memory, upstreamId: source.upstream.id, name }
     this.#policy = source.policy === null ? null : new MirrorPolicy(source.policy, place)
@@ -73,7 +78,7 @@ export class MirroredImages implements ContainerSource {
   }
 
   async tags(name: string, { n, last }: Page): Promise<NamePage> {
-    const held = await this.#services.upstream.documents.get(this.#upstream, tagListRequest(name))
+    const held = await this.#services.upstream.documents.get(this.#upstream, tagListRequest(name), this.#wishes)
     this.#policy?.requireName()
     const all = (await held.accepted()).filter((tag) => this.#policy?.lists(tag) ?? true)
     const rest = last === null ? all : all.filter((tag) => tag > last)
@@ -110,7 +115,7 @@ export class MirroredImages implements ContainerSource {
    */
   async #tag(name: string, tag: string, method: 'GET' | 'HEAD'): Promise<ContentAnswer> {
     const held = await this.#services.upstream.documents
-      .get(this.#upstream, tagRequest(name, tag))
+      .get(this.#upstream, tagRequest(name, tag), this.#wishes)
       .catch((error: unknown) => {
         throw error instanceof NotFound ? new NotFound('manifest', `${name}:${tag}`) : error
       })

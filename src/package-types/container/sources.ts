@@ -1,3 +1,4 @@
+import { cacheWishesOf } from '../../http/cache-wishes.ts'
 import type { Services } from '../../services.ts'
 import type { Call } from './call.ts'
 import { HostedImages } from './hosted.ts'
@@ -17,7 +18,8 @@ export async function sourceOf({
   const { services } = request.server
   const resolution = await services.upstream.resolve(request.doer, owner, CONTAINER, name)
   if (resolution.kind === 'hosted') return new HostedImages(services, owner)
-  return new MirroredImages(services, memoryOf(services), name, resolution)
+  const source = { ...resolution, wishes: cacheWishesOf(request.headers) }
+  return new MirroredImages(services, memoryOf(services), name, source)
 }
 
 function memoryOf(services: Services): MirrorMemory {

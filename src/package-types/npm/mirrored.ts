@@ -11,7 +11,7 @@ import type { Services } from '../../services.ts'
 import type { SpoolEntry } from '../../storage/spool-entry.ts'
 import type { ArtifactLocation } from '../../upstream/adapter.ts'
 import { cacheHeaders } from '../../upstream/cache-status.ts'
-import type { HeldDocument } from '../../upstream/documents.ts'
+import type { DocumentOptions, HeldDocument } from '../../upstream/documents.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { toNotice } from './errors.ts'
 import { tarballFileName, versionOfFile } from './names.ts'
@@ -47,6 +47,8 @@ export interface MirroredPackage {
   readonly isPublic: boolean
   readonly owner: Owner
   readonly method: 'GET' | 'HEAD'
+  /** What the client wants of the cache. */
+  readonly wishes: DocumentOptions
 }
 
 /** A package of one upstream, as `owner` (the mirror, or an organization that attaches it) shows it. */
@@ -58,6 +60,7 @@ export class MirroredNpm implements NpmSource {
   readonly #isPublic: boolean
   readonly #policy: NamePolicy | null
   readonly #method: 'GET' | 'HEAD'
+  readonly #wishes: DocumentOptions
 
   constructor(services: Services, documents: MirroredDocuments, source: MirroredPackage) {
     this.#services = services
@@ -67,6 +70,7 @@ export class MirroredNpm implements NpmSource {
     this.#isPublic = source.isPublic
     this.#policy = source.policy
     this.#method = source.method
+    this.#wishes = source.wishes
   }
 
   async packument(name: string, form: Form): Promise<DocumentAnswer> {
@@ -124,6 +128,7 @@ export class MirroredNpm implements NpmSource {
     const opened = await this.#services.upstream.artifacts.open(this.#upstream, {
       key: `${name}/-/${standard}`,
       method: this.#method,
+      onlyIfCached: this.#wishes.onlyIfCached === true,
       locate: async () => {
         location = await this.#locate(name, version)
         return location
@@ -148,7 +153,8 @@ export class MirroredNpm implements NpmSource {
   }
 
   #held(name: string, revalidate = false): Promise<HeldDocument<UpstreamPackument>> {
-    return this.#services.upstream.documents.get(this.#upstream, packumentRequest(name), { revalidate })
+    const wishes = revalidate ? { ...this.#wishes, revalidate } : this.#wishes
+    return this.#services.upstream.documents.get(this.#upstream, packumentRequest(name), wishes)
   }
 
   /** What the policy makes of a document's versions; null: there is no policy. */
@@ -193,6 +199,9 @@ export class MirroredNpm implements NpmSource {
       const held = await this.#held(name, revalidate)
       const accepted = await held.accepted()
       const version = find(accepted)
+      if (version === null && this.#wishes.onlyIfCached === true) {
+        throw new UpstreamUnavailable(`what is held of ${name} has not this version`, { status: 504 })
+      }
       if (version === null && revalidate && held.status.detail?.startsWith('STALE') === true) {
         const message = `upstream ${this.#upstream.settings.name} could not say whether ${name} has this version`
         throw new UpstreamUnavailable(message, { status: 503, retryAfter: 5 })

@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import type { Owner } from '../../auth/owner.ts'
 import { Forbidden, Invalid, NotFound, TooLarge } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
+import { cacheWishesOf } from '../../http/cache-wishes.ts'
 import { checkMayMakePrivate, isPublicPackage, setVisibility } from '../../http/package-visibility.ts'
 import { rawBody, readBody, readJson } from '../../http/raw-body.ts'
 import { sendDocument } from '../../http/send-document.ts'
@@ -128,8 +129,9 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
     return done(reply)
   })
 
-  function findSource({ doer, target, method }: FastifyRequest, name: string): Promise<NpmSource> {
-    return sources.find(doer, target!.owner, name, method === 'HEAD' ? 'HEAD' : 'GET')
+  function findSource({ doer, target, method, headers }: FastifyRequest, name: string): Promise<NpmSource> {
+    const how = { method: method === 'HEAD' ? 'HEAD' : 'GET', wishes: cacheWishesOf(headers) } as const
+    return sources.find(doer, target!.owner, name, how)
   }
 
   /** Publish, deprecate or star: one URL, told apart by the body (npm.md §4). */

@@ -1,6 +1,7 @@
 import type { Doer } from '../../auth/authenticator.ts'
 import type { Owner } from '../../auth/owner.ts'
 import type { Services } from '../../services.ts'
+import type { DocumentOptions } from '../../upstream/documents.ts'
 import { HostedDocuments, HostedNpm } from './hosted.ts'
 import { MirroredDocuments, MirroredNpm } from './mirrored.ts'
 import type { NpmSource } from './source.ts'
@@ -19,9 +20,14 @@ export class Sources {
   }
 
   /** Whose answer `name` gets; UpstreamUnavailable when an upstream that must be asked does not answer. */
-  async find(doer: Doer, owner: Owner, name: string, method: 'GET' | 'HEAD'): Promise<NpmSource> {
+  async find(
+    doer: Doer,
+    owner: Owner,
+    name: string,
+    how: { method: 'GET' | 'HEAD'; wishes: DocumentOptions },
+  ): Promise<NpmSource> {
     const resolution = await this.#services.upstream.resolve(doer, owner, 'npm', name)
     if (resolution.kind === 'hosted') return new HostedNpm(this.#services, this.#hosted, owner)
-    return new MirroredNpm(this.#services, this.#mirrored, { ...resolution, owner, method })
+    return new MirroredNpm(this.#services, this.#mirrored, { ...resolution, ...how, owner })
   }
 }

@@ -379,7 +379,7 @@ describe('an address of the mirror', () => {
     ['host of its own', '/v2/library/alpine', { host: 'docker-io.mirror.example' }],
     ['host of its own, with a port', '/v2/library/alpine', { host: 'docker-io.mirror.example:8080' }],
   ]
-  test.each(forms)('%s: everything is found', async (_form, base, headers) => {
+  test.each(forms)('§14 check 16: %s: everything is found', async (_form, base, headers) => {
     const { layer, manifest } = registry.addImage('library/alpine', '3.20')
     expect((await get(`${base}/manifests/3.20`, headers)).rawPayload.equals(manifest.bytes)).toBe(true)
     expect((await get(`${base}/manifests/${manifest.digest}`, headers)).statusCode).toBe(200)
@@ -395,7 +395,7 @@ describe('an address of the mirror', () => {
     '/v2/docker.io/library/alpine',
     '/v2/alpine',
     '/mirror/docker.io/v2/library/alpine',
-  ])('with ns at %s: everything is found', async (base) => {
+  ])('§14 check 16: with ns at %s: everything is found', async (base) => {
     const { layer, manifest } = registry.addImage('library/alpine', '3.20')
     expect((await get(`${base}/manifests/3.20?ns=docker.io`)).rawPayload.equals(manifest.bytes)).toBe(true)
     expect((await get(`${base}/blobs/${layer.digest}?ns=docker.io`)).rawPayload.equals(layer.bytes)).toBe(true)
@@ -477,7 +477,7 @@ describe('what is cached', () => {
     expect((await server.api('GET', '/packages/docker.io')).json()).toHaveLength(2)
   })
 
-  test('survives garbage collection', async () => {
+  test('§14 check 16: survives garbage collection', async () => {
     registry.addImage('library/alpine', '3.20')
     const digests = await pull('docker.io/library/alpine', '3.20')
     server.clock.advance(48 * 60 * MINUTE)

@@ -111,7 +111,33 @@ describe('packuments', () => {
     expect(registry.upstream.count('/left')).toBe(1)
   })
 
-  test('are revalidated when they are no longer fresh, and 304 makes them fresh again (pull-through.md §14.9)', async () => {
+  test('§3.1: are asked for again when a client says no-cache, at most once in ten seconds; only-if-cached asks nobody', async () => {
+    await registry.publish({ name: 'left', version: '1.0.0' })
+    const ask = async (cacheControl: string, path = '/left') =>
+      (await get(path, { 'cache-control': cacheControl })).statusCode
+    expect(await ask('only-if-cached')).toBe(504)
+    expect(await ask('max-age=60, Only-If-Cached', '/left/-/left-1.0.0.tgz')).toBe(504)
+    expect(registry.upstream.requests).toEqual([])
+    expect(await ask('no-cache')).toBe(200)
+    await settle()
+    for (const [seconds, asked] of [
+      [5, 1],
+      [6, 2],
+      [5, 2],
+    ] as const) {
+      server.clock.advance(seconds * 1_000)
+      expect(await ask('max-age=0')).toBe(200)
+      expect(await ask('no-cache')).toBe(200)
+      await settle()
+      expect(registry.upstream.count('/left')).toBe(asked)
+    }
+    server.clock.advance(DAY)
+    expect(await ask('only-if-cached')).toBe(200)
+    expect(await ask('only-if-cached', '/left/2.0.0')).toBe(504)
+    expect(registry.upstream.count('/left')).toBe(2)
+  })
+
+  test('§14 check 9: are revalidated when they are no longer fresh, and 304 makes them fresh again', async () => {
     await registry.publish({ name: 'left', version: '1.0.0' })
     await get('/left')
     await settle()
@@ -194,7 +220,7 @@ describe('packuments', () => {
     expect((await get('/missing')).statusCode).toBe(200)
   })
 
-  test('one manifest is served by version and by tag, a version younger than the held document too (§14.10)', async () => {
+  test('§14 check 10: one manifest is served by version and by tag, a version younger than the held document too', async () => {
     await registry.publish({ name: 'left', version: '1.0.0' })
     expect((await get('/left/latest')).json().version).toBe('1.0.0')
     await settle()
@@ -318,7 +344,7 @@ describe('tarballs', () => {
     expect((await get('/left/-/left-1.0.0.tgz')).statusCode).toBe(200)
   })
 
-  test('large ones are cut off before their end, so that no client ends well (pull-through.md §14.4)', async () => {
+  test('§14 check 4: large ones are cut off before their end, so that no client ends well', async () => {
     const { bytes } = await registry.publish({ name: 'big', version: '1.0.0', padding: 3_000_000 })
     registry.upstream.on('/big/-/big-1.0.0.tgz', {
       ...registry.tarballAnswer('big', '1.0.0'),
@@ -343,7 +369,7 @@ describe('tarballs', () => {
     expect((await get('/else/-/else-0.1.0.tgz')).statusCode).toBe(502)
   })
 
-  test('that break off are taken up again where they ended (pull-through.md §14.5)', async () => {
+  test('§14 check 5: that break off are taken up again where they ended', async () => {
     const { bytes } = await registry.publish({ name: 'big', version: '1.0.0', padding: 3_000_000 })
     registry.upstream.on('/big/-/big-1.0.0.tgz', (_request, attempt) => ({
       ...registry.tarballAnswer('big', '1.0.0'),
@@ -354,7 +380,7 @@ describe('tarballs', () => {
     expect(registry.upstream.asked('/big/-/big-1.0.0.tgz')[1]?.headers['range']).toMatch(/^bytes=\d+-$/)
   })
 
-  test('that were removed here and republished with other bytes upstream are refused (pull-through.md §14.14)', async () => {
+  test('§14 check 14: that were removed here and republished with other bytes upstream are refused', async () => {
     await registry.publish({ name: 'left', version: '1.0.0' })
     await get('/left/-/left-1.0.0.tgz')
     await settle()
@@ -612,7 +638,7 @@ test('publishing to a mirror is 405, signing in there 403', async () => {
 describe('an upstream that is switched', () => {
   const mode = (to: string) => server.api('POST', '/admin/upstreams/npmjs/mode', { mode: to })
 
-  test('offline: nothing is asked, what is held is served, what is not is 404 with the reason', async () => {
+  test('§14 check 18: offline, nothing is asked, what is held is served, what is not is 404 with the reason', async () => {
     await registry.publish({ name: 'left', version: '1.0.0' })
     await get('/left')
     await get('/left/-/left-1.0.0.tgz')

@@ -90,7 +90,7 @@ describe('an organization that attaches an upstream', () => {
     expect((await get('/left')).statusCode).toBe(404)
   })
 
-  test('does not ask the second upstream while the first does not answer (pull-through.md §14.11)', async () => {
+  test('§14 check 11: does not ask the second upstream while the first does not answer', async () => {
     await attach([{ upstream: 'npmjs' }, { upstream: 'other' }])
     await second.publish({ name: 'left', version: '2.0.0' })
     await first.upstream.down()
