@@ -81,7 +81,12 @@ module.exports = {
       '^src/(db/|models/|packages/|auth/|upstream/|policies/|webhooks/|audit/|sign-in/|trusted-publishing/|package-types/[^/]+/[^/]*queries\\.ts$)',
       'A slice that needs SQL of its own has a queries.ts.',
     ),
-    only('openid-client-in-provider', 'openid-client', '^src/sign-in/provider\\.ts$', 'One file speaks OpenID Connect.'),
+    only(
+      'openid-client-in-provider',
+      'openid-client',
+      '^src/sign-in/provider\\.ts$',
+      'One file speaks OpenID Connect.',
+    ),
     only(
       'undici-in-the-clients',
       'undici',

@@ -13,7 +13,7 @@ export class Metrics {
     buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60],
     registers: [this.registry],
   })
-  /** result: hit, stale, miss, negative or error. */
+  /** result: hit, stale, miss, bypass (not stored), negative or error. */
   readonly mirrorRequests = this.#counter('entrepot_mirror_requests_total', 'Requests to mirrors', [
     'upstream',
     'class',

@@ -13,6 +13,7 @@ import { ArtifactFiling } from './artifact-filing.ts'
 import type { ArtifactRequest, OpenedArtifact } from './artifact-request.ts'
 import { ArtifactStore, type HeldArtifact } from './artifact-store.ts'
 import { Confirmations } from './confirmations.ts'
+import type { CacheSpace } from './cache-space.ts'
 import type { Coordination } from './coordination.ts'
 import { BroughtElsewhere, Departures } from './departures.ts'
 import { DirectSource } from './direct-source.ts'
@@ -21,6 +22,7 @@ import { HeldArtifacts } from './held-artifacts.ts'
 import { Inquiries } from './inquiries.ts'
 import { Shunned } from './shunned.ts'
 import type { Upstream } from './upstreams.ts'
+import type { Uses } from './uses.ts'
 
 export type { ArtifactRequest, OpenedArtifact } from './artifact-request.ts'
 
@@ -37,6 +39,8 @@ export interface ArtifactsParts {
   log: Log
   metrics: Metrics
   coordination: Coordination
+  space: CacheSpace
+  uses: Uses
 }
 
 /** Immutable files of upstreams: held, in flight, or to be fetched (pull-through.md §4, §5). */
@@ -152,6 +156,7 @@ export class Artifacts {
     return {
       source: async () => {
         const source = await this.#parts.packages.blobs.open(held.digests.sha256)
+        this.#parts.uses.note({ upstreamId: upstream.id }, request.key)
         if (request.isLead !== false) this.#parts.packages.downloads.count(held.versionId)
         if (source !== null) return source
         this.#parts.log.error({ sha256: held.digests.sha256, key: request.key }, 'blob lost, fetched again')

@@ -14,6 +14,14 @@ const PATIENCE = 2_000
 /** ms for which nobody tries again, when it was in vain. */
 const RESIGNED = 30_000
 
+/** What CacheSpace is built from. */
+export interface CacheSpaceParts {
+  readonly db: Database
+  readonly clock: Clock
+  readonly config: Config
+  readonly onError: (error: unknown, message: string) => void
+}
+
 /** Bytes of what is held, by the id of the upstream. */
 export type CacheSizes = ReadonlyMap<number, number>
 
@@ -25,26 +33,23 @@ export class CacheSpace {
   readonly #db: Database
   readonly #clock: Clock
   readonly #config: Config
+  readonly #onError: (error: unknown, message: string) => void
   #sizes = new Map<number, number>()
   #measuredAt = Number.NEGATIVE_INFINITY
   #measuring: Promise<CacheSizes> | null = null
   #makeRoom: () => Promise<void> = async () => {}
   #resignedUntil = 0
 
-  constructor({ db, clock, config }: { db: Database; clock: Clock; config: Config }) {
+  constructor({ db, clock, config, onError }: CacheSpaceParts) {
     this.#db = db
     this.#clock = clock
     this.#config = config
+    this.#onError = onError
   }
 
   /** `makeRoom` is asked when caches are full; it must not reject. */
   onFull(makeRoom: () => Promise<void>): void {
     this.#makeRoom = makeRoom
-  }
-
-  /** As it was within the last ten minutes, and what was stored here since. */
-  async sizes(): Promise<CacheSizes> {
-    return this.#clock.now() - this.#measuredAt < BELIEVED ? this.#sizes : this.measure()
   }
 
   /** As it is now. */
@@ -71,27 +76,44 @@ export class CacheSpace {
 
   /**
    * Bytes of the largest file that may be stored for an upstream; 0: none, its cache or all together are full, and two
-   * seconds were not enough to make room.
+   * seconds were not enough to make room. Never rejects, and never waits for a measurement.
    */
   async largestFor(upstream: Upstream): Promise<number> {
-    if (await this.#isFull(upstream)) {
-      const now = this.#clock.now()
-      if (now < this.#resignedUntil) return 0
-      const timer = new AbortController()
-      const late = sleep(PATIENCE, undefined, { signal: timer.signal, ref: false }).catch(() => {})
-      await Promise.race([this.#makeRoom(), late])
-      timer.abort()
-      if (await this.#isFull(upstream)) {
-        this.#resignedUntil = now + RESIGNED
-        return 0
+    const now = this.#clock.now()
+    try {
+      if (now - this.#measuredAt >= BELIEVED) {
+        this.measure().catch((error: unknown) => this.#onError(error, 'the caches could not be measured'))
       }
+      const largest = await this.#largestFor(upstream)
+      if (largest > 0 || now < this.#resignedUntil) return largest
+      await this.#waitForRoom()
+      const afterwards = await this.#largestFor(upstream)
+      if (afterwards === 0) this.#resignedUntil = now + RESIGNED
+      return afterwards
+    } catch (error) {
+      this.#onError(error, 'whether the caches are full is not known')
+      return Number.MAX_SAFE_INTEGER
     }
-    return Math.min(upstream.settings.capBytes ?? Number.MAX_SAFE_INTEGER, (await this.capOfAll()) ?? Number.MAX_SAFE_INTEGER)
   }
 
-  async #isFull({ id, settings }: Upstream): Promise<boolean> {
-    const [sizes, capOfAll] = [await this.sizes(), await this.capOfAll()]
-    return (sizes.get(id) ?? 0) >= (settings.capBytes ?? Number.POSITIVE_INFINITY) || total(sizes) >= (capOfAll ?? Number.POSITIVE_INFINITY)
+  /** Waits for a measurement that is under way. */
+  async settle(): Promise<void> {
+    await this.#measuring?.catch(() => {})
+  }
+
+  /** 0: full. */
+  async #largestFor({ id, settings }: Upstream): Promise<number> {
+    const cap = settings.capBytes ?? Number.MAX_SAFE_INTEGER
+    const capOfAll = (await this.capOfAll()) ?? Number.MAX_SAFE_INTEGER
+    const isFull = (this.#sizes.get(id) ?? 0) >= cap || total(this.#sizes) >= capOfAll
+    return isFull ? 0 : Math.min(cap, capOfAll)
+  }
+
+  async #waitForRoom(): Promise<void> {
+    const timer = new AbortController()
+    const late = sleep(PATIENCE, undefined, { signal: timer.signal, ref: false }).catch(() => {})
+    await Promise.race([this.#makeRoom(), late])
+    timer.abort()
   }
 
   async #measure(): Promise<CacheSizes> {

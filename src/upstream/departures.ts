@@ -8,6 +8,7 @@ import { ArtifactAbsent } from './arrived-headers.ts'
 import type { ArtifactFiling } from './artifact-filing.ts'
 import type { ArtifactRequest } from './artifact-request.ts'
 import type { ArtifactStore } from './artifact-store.ts'
+import type { CacheSpace } from './cache-space.ts'
 import type { Coordination } from './coordination.ts'
 import { Flight } from './flight.ts'
 import { type FlightPlan, Uncacheable } from './flight-plan.ts'
@@ -48,6 +49,7 @@ export interface DeparturesParts {
   absences: Absences
   shunned: Shunned
   coordination: Coordination
+  space: CacheSpace
 }
 
 /** The fetches that run: one per artifact, in turn where there are too many (pull-through.md §4). */
@@ -126,6 +128,7 @@ export class Departures {
     const { absences, coordination, filing, store } = this.#parts
     const witness = absences.witness(upstream.id, request)
     const plan = await this.plan(upstream, request)
+    const largest = await this.#parts.space.largestFor(upstream)
     const isThere = async () => (await store.find(upstream.id, request.key)) !== null
     const lease = await coordination.lead(`artifact:${upstream.id}:${request.key}`, isThere)
     if (lease === null) {
@@ -139,9 +142,12 @@ export class Departures {
     const fileIt = filing.begin(upstream, request)
     const flight = new Flight({
       ...plan,
+      limit: Math.min(plan.limit, largest),
       commit: async (entry, arrived) => {
         this.#parts.metrics.fetchedBytes.inc({ upstream: upstream.settings.name }, entry.size)
-        if (await fileIt(entry, arrived)) this.#parts.held.invalidate(upstream.id, request.key)
+        if (!(await fileIt(entry, arrived))) return
+        this.#parts.held.invalidate(upstream.id, request.key)
+        this.#parts.space.add(upstream.id, entry.size)
       },
     })
     flight.begun.then(

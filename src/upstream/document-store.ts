@@ -4,6 +4,9 @@ import type { Database } from '../db/connect.ts'
 import type { Models } from '../models/index.ts'
 import type { Packages } from '../packages/index.ts'
 
+/** Documents per transaction that goes for many. */
+const BATCH = 200
+
 /** What is known of a held document; `body` is its gzip until it is stored, then null. */
 export interface DocumentRecord {
   readonly blobSha256: string
@@ -121,6 +124,22 @@ export class DocumentStore {
   async remove(upstreamId: number, key?: string): Promise<void> {
     const where = { upstreamId, ...(key === undefined ? {} : { keySha256: hashKey(key) }) }
     await this.#db.inTransaction((transaction) => this.#models.upstreamDocument.destroy({ where, transaction }))
+  }
+
+  /**
+   * Forgets some documents, if there are any, that were last read before `before`; one that the upstream denies could
+   * not come back, and stays.
+   */
+  async removeUnused(upstreamId: number, before: number): Promise<DocumentIdentity[]> {
+    const old = { lastUsedAt: { [Op.lt]: before }, verifiedAt: { [Op.lt]: before }, goneAt: 0 }
+    return this.#db.inTransaction(async (transaction) => {
+      const rows = await this.#models.upstreamDocument.findAll({
+        ...{ where: { upstreamId, ...old }, attributes: ['id', 'kind', 'documentKey'], limit: BATCH },
+        ...{ order: [['lastUsedAt', 'ASC']], lock: true, raw: true, transaction },
+      })
+      await this.#models.upstreamDocument.destroy({ where: { id: rows.map(({ id }) => id) }, transaction })
+      return rows.map(({ kind, documentKey }) => ({ upstreamId, kind, key: documentKey }))
+    })
   }
 
   /** The new `seq`; null: the fence keeps the record out. */

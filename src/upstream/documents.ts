@@ -18,6 +18,7 @@ import { type FreshnessTimes, freshnessOf, staleSince, timesOf } from './freshne
 import { NegativeEntries } from './negative-entries.ts'
 import { ParsedDocuments } from './parsed-documents.ts'
 import type { Upstream } from './upstreams.ts'
+import type { Uses } from './uses.ts'
 
 const gunzipAsync = promisify(gunzip)
 
@@ -69,6 +70,7 @@ export interface DocumentsParts {
   log: Log
   metrics: Metrics
   coordination: Coordination
+  uses: Uses
 }
 
 /**
@@ -111,6 +113,7 @@ export class Documents {
       record: await this.#parts.store.find(identity),
     }))
     const held = await this.#serve(upstream, request, identity, record, options)
+    this.#parts.uses.note(identity, request.key)
     this.#count(upstream, held.status)
     return held
   }
@@ -128,6 +131,17 @@ export class Documents {
     this.#outdate(upstreamId, key)
     await this.#parts.store.remove(upstreamId, key)
     this.#forget(upstreamId)
+  }
+
+  /** Forgets what was last read before `before`, ms since the epoch, and the upstream still has; how many there were. */
+  async forgetUnused(upstreamId: number, before: number): Promise<number> {
+    let forgotten = 0
+    for (;;) {
+      const identities = await this.#parts.store.removeUnused(upstreamId, before)
+      if (identities.length === 0) return forgotten
+      forgotten += identities.length
+      for (const identity of identities) this.#records.invalidate(identityKey(identity))
+    }
   }
 
   /** Waits until nothing is being fetched or stored. */

@@ -13,7 +13,7 @@ export interface FlightPlan extends FetchPlan {
   readonly digest: Digest | null
   /** Is given the answer's headers, once, and tells what the bytes must be; null: nobody knows. */
   readonly publishedDigest: (headers: Readonly<Record<string, string>>) => Promise<Digest | null>
-  /** Bytes; more are not stored. */
+  /** Bytes; more are not stored. 0: nothing is. */
   readonly limit: number
   /** Called with the whole, verified bytes; the flight is over when it resolves. It must not reject. */
   readonly commit: (entry: SpoolEntry, response: ArrivedHeaders) => Promise<void>

@@ -14,6 +14,7 @@ import type { Packages } from '../packages/index.ts'
 import type { Policies } from '../policies/index.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { Artifacts } from './artifacts.ts'
+import { CacheSpace } from './cache-space.ts'
 import type { UpstreamClient } from './client.ts'
 import { Coordination } from './coordination.ts'
 import { DocumentStore } from './document-store.ts'
@@ -23,6 +24,10 @@ import { ReservedNames } from './reserved-names.ts'
 import { type HasName, type Resolution, Resolver } from './resolution.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
 import { type Upstream, type UpstreamMode, type UpstreamState, Upstreams } from './upstreams.ts'
+import { Uses } from './uses.ts'
+
+const MINUTE = 60_000
+const HALF_DAY = 720 * MINUTE
 
 /** What the engine is built from. */
 export interface EngineParts {
@@ -45,6 +50,9 @@ export class UpstreamEngine {
   readonly documents: Documents
   readonly artifacts: Artifacts
   readonly loops = new Loops()
+  readonly space: CacheSpace
+  readonly #artifactUses: Uses
+  readonly #documentUses: Uses
   readonly #upstreams: Upstreams
   readonly #reserved: ReservedNames
   readonly #resolver: Resolver
@@ -60,13 +68,23 @@ export class UpstreamEngine {
       notices: parts.notices,
       onError: (err) => parts.log.warn({ err }, 'Redis is away: every replica fetches for itself'),
     })
+    const onError = (err: unknown, message: string) => parts.log.error({ err }, message)
+    this.space = new CacheSpace({ ...parts, onError })
+    this.#artifactUses = new Uses({ ...parts, onError }, 'upstream_digest', MINUTE)
+    this.#documentUses = new Uses({ ...parts, onError }, 'upstream_document', HALF_DAY)
     this.documents = new Documents({
       ...parts,
+      uses: this.#documentUses,
       coordination: this.#coordination,
       sightings: parts.policies.sightings,
       store: new DocumentStore(parts.db, parts.models, parts.packages),
     })
-    this.artifacts = new Artifacts({ ...parts, coordination: this.#coordination })
+    this.artifacts = new Artifacts({
+      ...parts,
+      coordination: this.#coordination,
+      space: this.space,
+      uses: this.#artifactUses,
+    })
     this.#resolver = new Resolver({
       ...parts,
       events: parts.packages.events,
@@ -167,6 +185,11 @@ export class UpstreamEngine {
     return this.#upstreams.find(name)
   }
 
+  /** Every declared upstream. */
+  all(): Upstream[] {
+    return this.#upstreams.all()
+  }
+
   list(): UpstreamState[] {
     return this.#upstreams.list()
   }
@@ -204,9 +227,14 @@ export class UpstreamEngine {
     void work.then(() => this.#behind.delete(work))
   }
 
+  /** Writes which cached files and documents were used, as far as that is not written yet. */
+  async flushUses(): Promise<void> {
+    await Promise.all([this.#artifactUses.flush(), this.#documentUses.flush()])
+  }
+
   /** Waits until nothing is being fetched or stored. */
   async settle(): Promise<void> {
-    await Promise.all([this.documents.settle(), this.artifacts.settle()])
+    await Promise.all([this.documents.settle(), this.artifacts.settle(), this.space.settle()])
     await Promise.all(this.#behind)
   }
 
@@ -214,5 +242,6 @@ export class UpstreamEngine {
   async close(): Promise<void> {
     await this.#upstreams.close()
     await this.settle()
+    await this.flushUses()
   }
 }

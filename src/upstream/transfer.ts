@@ -61,11 +61,12 @@ export class Transfer {
     const { spool, limit } = this.#plan
     const size = arrived.size ?? 0
     const isSmall = arrived.size !== null && size <= GATHER
-    if (size <= limit && isSmall) return
-    if (size <= limit) this.#giveBack = await spool.space.claim(size, () => entry.written)
+    const fits = limit > 0 && size <= limit
+    if (fits && isSmall) return
+    if (fits) this.#giveBack = await spool.space.claim(size, () => entry.written)
     if (this.#giveBack !== null) return
     response.body.destroy()
-    const why = size > limit ? `more than ${limit} bytes are not stored` : 'no room to store it'
+    const why = limit === 0 ? 'the cache is full' : size > limit ? `more than ${limit} bytes are not stored` : 'no room to store it'
     throw new Uncacheable(why, arrived, await this.#published.known)
   }
 

@@ -148,6 +148,10 @@ export class Upstreams {
     throw new NotFound('upstream', origin)
   }
 
+  all(): Upstream[] {
+    return [...this.#byName.values()]
+  }
+
   list(): UpstreamState[] {
     return [...this.#byName.values()].map(describe)
   }

@@ -22,6 +22,7 @@ import * as jobRuns from './0020-job-runs.ts'
 import * as teamRepositories from './0021-team-repositories.ts'
 import * as dueDeliveries from './0022-due-deliveries.ts'
 import * as eviction from './0023-eviction.ts'
+import * as restUpstreams from './0024-rest-upstreams.ts'
 import { repeatable } from './repeatable.ts'
 
 /** ms that a process waits for another one's migrations. */
@@ -48,6 +49,7 @@ const migrations = [
   { name: '0021-team-repositories', up: teamRepositories.up },
   { name: '0022-due-deliveries', up: dueDeliveries.up },
   { name: '0023-eviction', up: eviction.up },
+  { name: '0024-rest-upstreams', up: restUpstreams.up },
 ]
 
 /**
