@@ -5,7 +5,7 @@ const layers = [
   ['api/', 'package-types/', 'pages/'],
   ['http/'],
   ['services.ts'],
-  ['webhooks/', 'audit/', 'trusted-publishing/', 'schedule/', 'sign-in/'],
+  ['webhooks/', 'audit/', 'trusted-publishing/', 'schedule/', 'sign-in/', 'eviction/'],
   ['json/'],
   ['upstream/', 'policies/'],
   ['packages/'],
@@ -78,7 +78,7 @@ module.exports = {
     only(
       'sequelize-in-the-data-layer',
       'sequelize',
-      '^src/(db/|models/|packages/|auth/|upstream/|policies/|webhooks/|audit/|sign-in/|trusted-publishing/|package-types/[^/]+/[^/]*queries\\.ts$)',
+      '^src/(db/|models/|packages/|auth/|upstream/|policies/|eviction/|webhooks/|audit/|sign-in/|trusted-publishing/|package-types/[^/]+/[^/]*queries\\.ts$)',
       'A slice that needs SQL of its own has a queries.ts.',
     ),
     only(

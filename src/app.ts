@@ -61,6 +61,7 @@ const registries: FastifyPluginAsync = async (scope) => {
   scope.addHook('onSend', async ({ method }) => {
     if (method !== 'GET' && method !== 'HEAD') await scope.services.notices.delivered()
   })
+  scope.addHook('onRequest', () => scope.services.upstream.refresh())
   await scope.register(authenticate)
   await scope.register(foreignOrigin)
   await scope.register(audit)

@@ -15,6 +15,7 @@ export type Subject =
   | 'owner'
   | 'package'
   | 'paging'
+  | 'pin'
   | 'policy'
   | 'public-only'
   | 'publisher'

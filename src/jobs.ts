@@ -2,6 +2,9 @@ import { packageTypes } from './package-types/index.ts'
 import type { Job } from './schedule/index.ts'
 import type { Services } from './services.ts'
 
+/** ms. */
+const EVICTION = 600_000
+
 /** Starts what runs by itself; closing the services stops it. */
 export function startJobs(services: Services): void {
   addJobs(services)
@@ -9,9 +12,9 @@ export function startJobs(services: Services): void {
   if (services.config.webhooks.enabled) services.webhooks.deliveries.start()
 }
 
-/** Makes known what the server does every midnight: what is removed because of rules, references or age. */
+/** Makes known what the server does by itself: what is removed because of rules, references, age or want of space. */
 export function addJobs(services: Services): void {
-  const { accessTokens, audit, packages, trustedPublishing, webhooks, config } = services
+  const { accessTokens, audit, eviction, packages, trustedPublishing, webhooks, config } = services
   const tidies: Job['steps'] = Object.fromEntries(
     packageTypes.flatMap(({ name, tidy }) => (tidy === undefined ? [] : [[`${name} tidied`, () => tidy(services)]])),
   )
@@ -23,6 +26,11 @@ export function addJobs(services: Services): void {
         'cleanup rules applied': () => packages.cleanupRules.runAll(),
         'garbage collected': () => packages.collectGarbage(),
       },
+    },
+    {
+      name: 'evict_cached_files',
+      every: EVICTION,
+      steps: { 'caches of mirrors looked through': async () => (await eviction.run()) ?? {} },
     },
     {
       name: 'cleanup_access_tokens',

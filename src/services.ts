@@ -23,6 +23,7 @@ import type { Clock } from './clock.ts'
 import { type Config, ConfigError } from './config/config.ts'
 import { Database } from './db/connect.ts'
 import { migrate } from './db/migrations/index.ts'
+import { Eviction } from './eviction/index.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { initModels, type Models } from './models/index.ts'
@@ -66,6 +67,7 @@ export interface Services {
   readonly audit: Audit
   readonly policies: Policies
   readonly upstream: UpstreamEngine
+  readonly eviction: Eviction
   readonly webhooks: Webhooks
   readonly trustedPublishing: TrustedPublishing
   readonly signIn: SignIn
@@ -171,8 +173,12 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
       permissions,
       packages,
       policies,
+      box,
       version,
     })
+    const eviction = new Eviction({ db, models, notices, clock, metrics, packages, upstream, onError })
+    upstream.space.onFull(() => eviction.shrink())
+    spool.space.onLack((bytes) => eviction.makeRoom(bytes))
     const trustedPublishing = new TrustedPublishing({
       ...{ db, models, clock, config, accounts, accessTokens, guard, audit },
       onError: (err, message) => log.warn({ err }, message),
@@ -183,6 +189,7 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
     })
     const schedule = new Schedule({ db, models, clock, log })
     await upstream.declare(upstreamSettings, adapters)
+    if (withUpstreams) await upstream.open(globalCa)
     if (config.redis.url !== '') {
       // Replicas are those who share the database; they may call its host by different names.
       const installation = new URL(config.database.url).pathname
@@ -212,6 +219,7 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
       audit,
       policies,
       upstream,
+      eviction,
       webhooks,
       trustedPublishing,
       signIn,
@@ -224,6 +232,7 @@ export async function buildServices(input: ServicesInput): Promise<Services> {
         await webhooks.close()
         await trustedPublishing.close()
         await signIn.close()
+        await eviction.close()
         await upstream.close()
         await packages.close()
         await accessTokens.close()

@@ -97,7 +97,7 @@ export const admin: FastifyPluginAsyncTypebox = async (app) => {
         prohibitLogin: query.is_prohibit_login,
         hasTwoFactor: query.is_2fa_enabled,
       }
-      // No user signs in elsewhere, or under another name than here.
+      // In Gitea's sense: identity providers have no ids here, and nobody has another name for signing in.
       const isElsewhere = (query.source_id ?? 0) !== 0 || (query.login_name ?? '') !== ''
       const { rows, total } = isElsewhere ? { rows: [], total: 0 } : await accounts.listing.users(filter, paging)
       setPagingHeaders(request, reply, paging, total)

@@ -33,9 +33,9 @@ export const cron: FastifyPluginAsyncTypebox = async (app) => {
       const paging = readPaging(request.query)
       const tasks = await schedule.list()
       setPagingHeaders(request, reply, paging, tasks.length)
-      return tasks.slice(paging.offset, paging.offset + paging.limit).map(({ name, next, previous, runs }) => ({
+      return tasks.slice(paging.offset, paging.offset + paging.limit).map(({ name, rhythm, next, previous, runs }) => ({
         name,
-        schedule: '@midnight',
+        schedule: rhythm,
         next: formatTime(next),
         prev: formatTimeOrNever(previous),
         exec_times: runs,

@@ -1,10 +1,12 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { Owner } from '../auth/owner.ts'
 import { NotFound, Unauthenticated, Unprocessable } from '../errors.ts'
 import { formatTime } from '../json/time.ts'
 import type { NamePolicy } from '../policies/name-policy.ts'
 import { ACTIONS, SCOPES } from '../policies/rule.ts'
 import type { Services } from '../services.ts'
 import { parseDigest } from '../storage/digest.ts'
+import type { HostedSource, MergedSources, MirrorSource } from '../upstream/resolution.ts'
 import type { Upstream } from '../upstream/upstreams.ts'
 import { text } from './schemas.ts'
 
@@ -81,13 +83,34 @@ export const explain: FastifyPluginAsyncTypebox = async (app) => {
       const { owner } = target!
       const asked = { owner: owner.name, type, name, version }
       const resolution = await services.upstream.resolve(doer, owner, type, name)
-      if (resolution.kind === 'hosted') return { ...asked, source: 'hosted', upstream: '', trust: '', ...SERVED }
-      const { upstream, policy } = resolution
+      const source = resolution.kind === 'merged' ? await findHolder(services, owner, resolution, query) : resolution
+      if (source.kind === 'hosted') return { ...asked, source: 'hosted', upstream: '', trust: '', ...SERVED }
+      const { upstream, policy } = source
       const answer = policy === null ? SERVED : await judge(services, upstream, policy, name, version)
       const { name: upstreamName, trust } = upstream.settings
       return { ...asked, source: 'upstream', upstream: upstreamName, trust, ...answer }
     },
   )
+}
+
+/** Which of the sources that share a name a version is from: the first that lists it. */
+async function findHolder(
+  { packages, upstream: engine }: Services,
+  owner: Owner,
+  { sources: [hosted, ...mirrors] }: MergedSources,
+  { type, name, version }: { type: string; name: string; version: string },
+): Promise<HostedSource | MirrorSource> {
+  if ((await packages.lookup.findVersion(owner.id, type, name, version)) !== null) return hosted
+  for (const source of mirrors) {
+    const request = source.upstream.adapter.nameDocument(name)
+    try {
+      const listing = request.listing?.(await (await engine.documents.get(source.upstream, request)).accepted())
+      if (listing?.kind === 'versions' && listing.published.has(version)) return source
+    } catch (error) {
+      if (!(error instanceof NotFound)) throw error
+    }
+  }
+  return hosted
 }
 
 async function judge(

@@ -31,6 +31,7 @@ import { tokenExchange } from './token-exchange.ts'
 import { tokens } from './tokens.ts'
 import { trustedPublishers } from './trusted-publishers.ts'
 import { twoFactor } from './two-factor.ts'
+import { upstreamCaches } from './upstream-caches.ts'
 import { upstreams } from './upstreams.ts'
 import { users } from './users.ts'
 import { validatorCompiler } from './validation.ts'
@@ -68,7 +69,7 @@ export const api: FastifyPluginAsyncTypebox = async (app) => {
     Repositories: [repositories],
     Quotas: [quotas],
     'Cleanup rules': [cleanupRules],
-    Upstreams: [upstreams, attachments, reservedNames],
+    Upstreams: [upstreams, upstreamCaches, attachments, reservedNames],
     Policies: [policies, explain],
     Webhooks: [hooks, hookDeliveries],
     'Trusted publishing': [trustedPublishers, tokenExchange],

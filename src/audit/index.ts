@@ -56,14 +56,20 @@ export class Audit {
   /** From now on packages that come and go are recorded, with the request that made them if one did. */
   follow(events: PackageEvents): void {
     events.on((event) => {
-      if (event.action !== 'created' && event.action !== 'deleted') return
-      const { owner, type, name, version, doer } = event
+      if (event.action !== 'created' && event.action !== 'deleted' && event.action !== 'shadowed') return
+      const { owner, type, name, doer } = event
       const context = auditContext()
       if (context !== undefined) context.isRecorded = true
       const user = doer === null ? null : { id: doer.id, name: doer.name }
       // Work that requests share must not be put down to the address of another.
       const isOurs = context !== undefined && context.actor.user?.id === user?.id
       const actor = isOurs ? context.actor : { ...theServer, user }
+      if (event.action === 'shadowed') {
+        const details = { from: event.upstream, source: 'hosted' }
+        this.record(actor, 'name-binding.changed', { owner, type, name }, details)
+        return
+      }
+      const { version } = event
       const details = event.rows.package.isPrivate ? { visibility: 'private' } : {}
       this.record(actor, `package.${event.action}`, { owner, type, name, version }, details)
     })

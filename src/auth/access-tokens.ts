@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { Op, type Transaction } from 'sequelize'
 import { Cache } from '../cache/cache.ts'
 import type { Notices } from '../cache/notices.ts'
@@ -37,6 +38,7 @@ export interface AccessTokenRow {
 type TokenKeys = Pick<AccessTokenRow, 'id' | 'tokenHash'>
 
 const SECRET = /^[0-9a-f]{40}$/
+const MOST_REMEMBERED = 20_000
 /** Ms between two notes of a token's use. */
 const TOUCH_INTERVAL = 60_000
 /** Ms that an expired token stays in its user's list. */
@@ -56,7 +58,7 @@ export class AccessTokens {
   readonly #byHash: Cache<AccessTokenRow>
   readonly #byId: Cache<AccessTokenRow>
   /** Token id → when its use was last noted here. */
-  readonly #touched = new Map<number, number>()
+  readonly #touched = new LRUCache<number, number>({ max: MOST_REMEMBERED })
   readonly #writing = new Set<Promise<void>>()
 
   /** `maxLifetime` in ms, 0: none. `onError` hears of a use that could not be noted; nobody waits for these. */
@@ -69,8 +71,8 @@ export class AccessTokens {
     onError: (error: unknown, message: string) => void
   }) {
     this.#parts = parts
-    this.#byHash = new Cache({ name: 'access-tokens', max: 20_000, ttl: 60_000 }, parts.notices)
-    this.#byId = new Cache({ name: 'access-token-ids', max: 20_000, ttl: 60_000 }, parts.notices)
+    this.#byHash = new Cache({ name: 'access-tokens', max: MOST_REMEMBERED, ttl: 60_000 }, parts.notices)
+    this.#byId = new Cache({ name: 'access-token-ids', max: MOST_REMEMBERED, ttl: 60_000 }, parts.notices)
   }
 
   /** When a token that is made now has to end, ms since the epoch; Infinity where the site sets no limit. */

@@ -38,6 +38,9 @@ export type { AccountChanges, NewOrganization, NewUser, UserChanges } from './ac
 export { reservedNames } from './account-rules.ts'
 export type { Owner, Visibility } from './owner.ts'
 
+/** Whether a name, in lower case, is kept from users and organizations. */
+export type IsReserved = (lowerName: string, transaction: Transaction) => Promise<boolean>
+
 /** What Accounts needs. */
 export interface AccountsParts {
   readonly db: Database
@@ -55,6 +58,7 @@ export class Accounts {
   readonly #parts: AccountsParts
   readonly #records: AccountRecords
   readonly #reserved = new Set<string>()
+  #isReserved: IsReserved = async () => false
 
   constructor(parts: AccountsParts) {
     this.#parts = parts
@@ -65,6 +69,11 @@ export class Accounts {
   /** Keeps these names, in any case, from users and organizations: mirrors are found by them (pull-through.md §1.4). */
   reserve(names: readonly string[]): void {
     for (const name of names) this.#reserved.add(name.toLowerCase())
+  }
+
+  /** The same for names that are asked for when somebody wants one: another replica may have taken it since. */
+  reserveBy(isReserved: IsReserved): void {
+    this.#isReserved = isReserved
   }
 
   /** The account of that name, in any case; no SQL when warm. */
@@ -305,7 +314,8 @@ export class Accounts {
 
   async #requireNameFree(name: string, transaction: Transaction): Promise<void> {
     const lowerName = name.toLowerCase()
-    if (this.#reserved.has(lowerName)) throw new Unprocessable(`name is reserved [name: ${name}]`)
+    const isReserved = this.#reserved.has(lowerName) || (await this.#isReserved(lowerName, transaction))
+    if (isReserved) throw new Unprocessable(`name is reserved [name: ${name}]`)
     const taken = await this.#parts.models.user.count({ where: { lowerName }, transaction })
     if (taken > 0) throw new Unprocessable(`user already exists [name: ${name}]`)
   }

@@ -6,6 +6,7 @@ export type { AccessMode } from './memberships.ts'
 
 const NONE = 0
 const READ = 1
+const WRITE = 2
 const OWNER = 4
 
 /** Who may do what, from the doer, the owner and the doer's teams (gitea-model.md §10). Runs no SQL when warm. */
@@ -20,14 +21,16 @@ export class Permissions {
 
   /**
    * Access to the owner's packages. A blocked account has none, not even to public owners; a `public-only` token has
-   * none on other owners. Scopes are not looked at otherwise: routes declare them. On a mirror 4 means site admin;
-   * nobody publishes to one.
+   * none on other owners; a job writes what its owner has, and no more. Scopes are not looked at otherwise: routes
+   * declare them. On a mirror 4 means site admin; nobody publishes to one.
    */
   async accessMode(doer: Doer, owner: Owner): Promise<AccessMode> {
     const { user } = doer
     if (this.#isShutOut(doer, owner)) return NONE
     if (user === null) return owner.visibility === 'public' ? READ : NONE
-    if (user.isAdmin || user.id === owner.id) return OWNER
+    if (user.isAdmin) return OWNER
+    // A job writes packages; who sees them is not for it to decide.
+    if (user.id === owner.id) return doer.isJob ? WRITE : OWNER
     if (owner.kind === 'user') return owner.visibility === 'private' ? NONE : READ
     if (owner.kind === 'mirror') return isVisibleTo(user, owner) ? READ : NONE
     const membership = (await this.#memberships.of(user.id)).get(owner.id)

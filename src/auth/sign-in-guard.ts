@@ -44,11 +44,11 @@ export interface Admission {
 }
 
 /**
- * Slows the guessing of passwords, one-time codes and tokens (security.md: brute force). Wrong passwords count for the account at one
- * address (an IPv6 /64), for the address, and for the account. The first two make further attempts wait: 429, longer
- * with each failure, the right password included unless this process has seen it there. Failures for the account from
- * everywhere never refuse anybody: they only leave a single free failure to each address, so that nobody can lock
- * another out. A wrong credential that comes again, from a fleet of jobs say, is no guess and counts once.
+ * Slows the guessing of passwords, one-time codes and tokens (security.md: brute force). Wrong passwords count for the
+ * account at one address (an IPv6 /64), for the address, and for the account. The first two make further attempts wait:
+ * 429, longer with each failure, the right password included unless this process has seen it there. Failures for the
+ * account from everywhere never refuse anybody: they only leave a single free failure to each address, so that nobody
+ * can lock another out. A wrong credential that comes again, from a fleet of jobs say, is no guess and counts once.
  */
 export class SignInGuard {
   readonly #tallies: Tallies

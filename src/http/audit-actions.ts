@@ -49,6 +49,8 @@ const actions: Readonly<Record<string, string | null>> = {
   'POST /api/v1/admin/upstreams/:upstream/mode': 'upstream.mode',
   'POST /api/v1/admin/upstreams/:upstream/invalidate': 'upstream.invalidated',
   'POST /api/v1/admin/upstreams/:upstream/purge': 'upstream.purged',
+  'PUT /api/v1/admin/upstreams/:upstream/pins': 'upstream.pinned',
+  'DELETE /api/v1/admin/upstreams/:upstream/pins': 'upstream.unpinned',
   // Always refused.
   'POST /api/v1/admin/upstreams': null,
   'PUT /api/v1/admin/upstreams/:upstream': null,

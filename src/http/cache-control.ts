@@ -10,6 +10,8 @@ export const cacheControl = {
   },
   /** Hosted metadata and files that can be replaced: kept, but asked for each time (npm guesses a freshness otherwise). */
   hosted: (isPublic: boolean): string => (isPublic ? 'no-cache' : 'private, no-cache'),
+  /** What a tag names now, and which tags there are. */
+  tag: (isPublic: boolean): string => `${isPublic ? 'public' : 'private'}, max-age=0, must-revalidate`,
   noStore: 'no-store',
   notFound: 'max-age=30',
 } as const

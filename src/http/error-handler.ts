@@ -1,6 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import {
-  Blocked,
   Forbidden,
   InsufficientStorage,
   Invalid,
@@ -9,6 +8,8 @@ import {
   TooManyRequests,
   UpstreamUnavailable,
 } from '../errors.ts'
+import { failureHeaders } from '../upstream/cache-headers.ts'
+import { clientRequest } from '../upstream/client-request.ts'
 import { cacheControl } from './cache-control.ts'
 import { loggedPath } from './observe.ts'
 
@@ -51,16 +52,15 @@ export function createErrorHandler(render: RenderError) {
     logFailure(request, answer.status, error, failure)
     if (answer.reason !== undefined) reply.raw.statusMessage = toPrintable(answer.reason)
     if (error instanceof TooManyRequests) reply.header('retry-after', String(error.retryAfter))
-    if (error instanceof UpstreamUnavailable) {
-      if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter))
-      if (error.detail !== undefined) reply.header('cache-status', `Entrepot; fwd=uri-miss; detail=${error.detail}`)
+    if (error instanceof UpstreamUnavailable && error.retryAfter !== undefined) {
+      reply.header('retry-after', String(error.retryAfter))
     }
-    if (error instanceof Blocked && error.subject === 'policy') reply.header('cache-status', 'Entrepot; detail=POLICY')
+    reply.headers(failureHeaders(error))
     // Those that are set anew too: the order of the headers would tell how far the request had come.
     for (const name of ['etag', 'last-modified', ...Object.keys(answer.headers ?? {})]) reply.removeHeader(name)
     return reply
       .code(answer.status)
-      .header('cache-control', answer.status === 404 ? cacheControl.notFound : cacheControl.noStore)
+      .header('cache-control', isTrueAbsence(answer.status) ? cacheControl.notFound : cacheControl.noStore)
       .header('x-content-type-options', 'nosniff')
       .headers(answer.headers ?? {})
       .type(
@@ -69,6 +69,11 @@ export function createErrorHandler(render: RenderError) {
       )
       .send(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body))
   }
+}
+
+/** What an offline mirror does not hold may be there all the same. */
+function isTrueAbsence(status: number): boolean {
+  return status === 404 && clientRequest()?.taken?.status.detail !== 'OFFLINE'
 }
 
 /** Downloads that fail are in the line of the request; of an upload that was refused somebody will ask why. */

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { type ClientRequest, inClientRequest } from '../upstream/client-request.ts'
 
 /** The path of a URL as logs may hold it: no query, and no secret, which `npm logout` puts into the path. */
 export function loggedPath(url: string): string {
@@ -11,9 +12,19 @@ export const observe = fp(async (app) => {
   const { metrics } = app.services
   app.addHook('onRequest', (request, reply, done) => {
     // Not onResponse: it is not called for downloads that are reset or that the client leaves.
-    reply.raw.once('close', () => observeAnswer(request, reply))
-    done()
+    reply.raw.once('close', () => {
+      observeAnswer(request, reply)
+      observeMirror(mirrored)
+    })
+    const mirrored = inClientRequest(request.id, done)
   })
+
+  function observeMirror({ source, taken, sent }: ClientRequest): void {
+    if (source === null || taken === null || sent === 0) return
+    const { upstream, type } = source
+    const labels = { upstream, type, class: taken.class, source: taken.status.hit ? 'cache' : 'upstream' }
+    metrics.servedBytes.inc(labels, sent)
+  }
 
   function observeAnswer(request: FastifyRequest, reply: FastifyReply): void {
     const scope = request.target?.type ?? 'server'

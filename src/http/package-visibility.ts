@@ -24,8 +24,8 @@ export async function isHidden(
 }
 
 /**
- * The target for a handler whose caller must not know of the package: nothing is found under its owner, so that the answer is, byte for
- * byte, that for a package that does not exist (security.md S4), and no upstream is asked for the name.
+ * The target for a handler whose caller must not know of the package: nothing is found under its owner, so that the
+ * answer is, byte for byte, that for a package that does not exist (security.md S4), and no upstream is asked for the name.
  */
 export function hide({ owner, type, name }: Target): Target {
   return { owner: Object.freeze({ ...owner, id: NOBODY }), type, name, hiddenOwner: owner }

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { createGunzip, gzip as gzipWithCallback } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { noteSent } from '../upstream/client-request.ts'
 import { acceptsGzip } from './accept-encoding.ts'
 import { formatHttpDate, isNotModified, matchesEtag } from './conditional.ts'
 
@@ -66,8 +67,10 @@ export async function sendDocument(
 
   reply.header('etag', etag).header('content-type', document.contentType).header('x-content-type-options', 'nosniff')
   if (compressed) reply.header('content-encoding', 'gzip')
-  reply.header('content-length', String(compressed ? document.gzip.length : document.size))
+  const bytes = compressed ? document.gzip.length : document.size
+  reply.header('content-length', String(bytes))
   if (request.method === 'HEAD') return reply.send()
+  noteSent(bytes)
   return reply.send(compressed ? document.gzip : (document.identity ?? inflate(document.gzip)))
 }
 

@@ -18,7 +18,7 @@ export interface FileHeaders {
   cacheControl: string
   /** The answer depends on who asks. */
   isPrivate: boolean
-  /** More headers of 200 and 206, names in lower case. */
+  /** More headers of 200, 206 and 304, names in lower case. */
   extra?: Record<string, string>
 }
 
@@ -37,7 +37,7 @@ export async function sendFile(
   const outcome = decide(request.method, request.headers, { ...headers, size })
   if (outcome.status === 304 || outcome.status === 416 || request.method === 'HEAD') {
     if (typeof source !== 'function') source.close()
-    if (outcome.status === 304) return reply.code(304).headers(validators(headers)).send()
+    if (outcome.status === 304) return reply.code(304).headers({ ...validators(headers), ...headers.extra }).send()
     if (outcome.status === 416) {
       return reply
         .code(416)

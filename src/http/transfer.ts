@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { ByteSource } from '../storage/byte-source.ts'
+import { noteSent } from '../upstream/client-request.ts'
 import { giveBuffer, takeBuffer } from './send-buffers.ts'
 
 const IDLE_MS = 60_000
@@ -40,6 +41,7 @@ export async function transfer(
       if (!begun) begin()
       begun = true
       sent += bytes
+      noteSent(bytes)
       const last = bytes === 0 || sent === span.length
       await client.take(buffer.subarray(0, bytes), last)
       if (last && !client.gone) return { how: 'sent' }

@@ -16,6 +16,10 @@ export class NameBinding extends Model<InferAttributes<NameBinding>, InferCreati
   declare lowerName: string
   /** 0: hosted, which survives deletion. */
   declare upstreamId: CreationOptional<number>
+  /** Whether the organization's own versions and those of all its upstreams make one package. */
+  declare merge: CreationOptional<boolean>
+  /** Who has set it over REST; empty: it was bound by its first use. */
+  declare author: CreationOptional<string>
   declare createdAt: number
 }
 
@@ -28,6 +32,8 @@ export function defineNameBinding(sequelize: Sequelize): ModelStatic<NameBinding
       type: { type: DataTypes.STRING(32), allowNull: false },
       lowerName: { type: DataTypes.STRING, allowNull: false },
       upstreamId: { type: DataTypes.BIGINT, allowNull: false, defaultValue: 0 },
+      merge: { type: DataTypes.BOOLEAN, allowNull: false, defaultValue: false },
+      author: { type: DataTypes.STRING, allowNull: false, defaultValue: '' },
       createdAt: { type: DataTypes.BIGINT, allowNull: false },
     },
     { sequelize, tableName: 'name_binding', modelName: 'NameBinding' },

@@ -9,8 +9,9 @@ import {
 } from 'sequelize'
 
 /**
- * What is known of a version beside the upstream's documents: of those that appeared after the first document of their
- * name was read, and of those that are no longer normal (pull-through.md §1.2, §8.2). Times in ms since the epoch.
+ * When a version was published, where the upstream's documents alone do not tell: of those that appeared after the
+ * first document of their name was read, and of those whose time was asked for (pull-through.md §8.2). Times in ms since
+ * the epoch.
  */
 export class UpstreamVersion extends Model<InferAttributes<UpstreamVersion>, InferCreationAttributes<UpstreamVersion>> {
   declare id: CreationOptional<number>
@@ -21,10 +22,7 @@ export class UpstreamVersion extends Model<InferAttributes<UpstreamVersion>, Inf
   /** When a document was last known not to have it; 0: it was in the first one. */
   declare absentAt: number
   /** null: the upstream has not been asked. */
-  declare publishedAt: CreationOptional<number | null>
-  declare state: CreationOptional<'normal' | 'missing' | 'withdrawn' | 'quarantined'>
-  /** Since when the state is what it is. */
-  declare stateAt: CreationOptional<number>
+  declare publishedAt: number | null
 }
 
 /** Binds UpstreamVersion to one database; a class of its own, so that several databases live in one process. */
@@ -38,8 +36,6 @@ export function defineUpstreamVersion(sequelize: Sequelize): ModelStatic<Upstrea
       firstSeen: { type: DataTypes.BIGINT, allowNull: false },
       absentAt: { type: DataTypes.BIGINT, allowNull: false },
       publishedAt: { type: DataTypes.BIGINT, allowNull: true },
-      state: { type: DataTypes.STRING(16), allowNull: false, defaultValue: 'normal' },
-      stateAt: { type: DataTypes.BIGINT, allowNull: false, defaultValue: 0 },
     },
     { sequelize, tableName: 'upstream_version', modelName: 'UpstreamVersion' },
   )

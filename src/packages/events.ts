@@ -3,7 +3,7 @@ import type { Notices } from '../cache/notices.ts'
 import type { PackageRow, VersionRow } from './package-info.ts'
 
 /** What happened, after it was committed. */
-export type PackageEvent = VersionEvent | ChangeEvent | FileRemovedEvent
+export type PackageEvent = VersionEvent | ShadowEvent | ChangeEvent | FileRemovedEvent
 
 /** A hosted version came or went (gitea-model.md §9). Not sent for mirrors, and only where it happened. */
 export interface VersionEvent {
@@ -15,6 +15,17 @@ export interface VersionEvent {
   readonly doer: Owner | null
   /** The rows as they were committed, or were before; what was counted meanwhile is missing. */
   readonly rows: { readonly package: PackageRow; readonly version: VersionRow }
+}
+
+/** A name that came from an upstream became the owner's own by a confirmed publish. Only sent where it happened. */
+export interface ShadowEvent {
+  readonly action: 'shadowed'
+  readonly owner: Owner
+  readonly type: string
+  readonly name: string
+  /** Its name. */
+  readonly upstream: string
+  readonly doer: Owner | null
 }
 
 /** Anything of a package changed: what was rendered from its rows is out of date. Reaches all replicas. */

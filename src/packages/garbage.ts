@@ -14,6 +14,8 @@ import type { UploadSessions } from './upload-sessions.ts'
 
 /** Ms. */
 const OLDER_THAN = 24 * 60 * 60 * 1000
+/** Ms: a content that came within this time may be about to be referred to (pull-through.md §4.2). */
+const YOUNG = 60 * 60 * 1000
 /** Rows per transaction: few, because uploads of exactly these bytes wait for it (in SQLite all uploads do). */
 const BATCH = 20
 
@@ -92,6 +94,27 @@ export async function collectGarbage(
     const deleted = await parts.db.inTransaction((transaction) => deleteBlobs(parts, candidates, transaction))
     freed = { blobs: freed.blobs + deleted.blobs, bytes: freed.bytes + deleted.bytes }
   }
+}
+
+/**
+ * Deletes those of the blobs that nothing refers to any more and that are older than an hour, in the same way and at
+ * once: the space that a cache gives up is wanted now. How many bytes that freed.
+ */
+export async function collectBlobs(parts: GarbageParts, ids: readonly number[]): Promise<number> {
+  const before = parts.clock.now() - YOUNG
+  let bytes = 0
+  for (let start = 0; start < ids.length; start += BATCH) {
+    const rows = await parts.db.sequelize.query<Raw>(
+      `SELECT ${blobTable.columns} FROM package_blob b
+       WHERE b.id IN (:ids) AND b.created_at < :before AND ${UNREFERENCED} ORDER BY b.hash_sha256`,
+      { type: QueryTypes.SELECT, replacements: { ids: ids.slice(start, start + BATCH), before } },
+    )
+    const candidates = rows.map((raw) => blobTable.read(raw)!)
+    if (candidates.length === 0) continue
+    const freed = await parts.db.inTransaction((transaction) => deleteBlobs(parts, candidates, transaction))
+    bytes += freed.bytes
+  }
+  return bytes
 }
 
 async function countBlobs(db: Database, before: number): Promise<number> {

@@ -13,7 +13,7 @@ import { Cleanup } from './cleanup.ts'
 import { CleanupRules } from './cleanup-rules.ts'
 import { Downloads } from './downloads.ts'
 import { PackageEvents } from './events.ts'
-import { collectGarbage, type Freed, type GarbageOptions, type GarbageParts } from './garbage.ts'
+import { collectBlobs, collectGarbage, type Freed, type GarbageOptions, type GarbageParts } from './garbage.ts'
 import type {
   AlsoInTransaction,
   BlobRow,
@@ -186,6 +186,11 @@ export class Packages {
   /** Deletes what nothing refers to; see collectGarbage in garbage.ts. */
   collectGarbage(options?: GarbageOptions): Promise<Freed> {
     return collectGarbage(this.#garbage, options)
+  }
+
+  /** Deletes what nothing refers to of some blobs, by id, at once; see collectBlobs in garbage.ts. */
+  collectBlobs(ids: readonly number[]): Promise<number> {
+    return collectBlobs(this.#garbage, ids)
   }
 
   /** Writes what is counted and not yet written. */

@@ -27,6 +27,8 @@ export interface PackageCreationInfo extends PackageInfo {
   metadata: unknown
   /** The version is one for the server's own use: not found by look-ups, not counted, announced or bound. */
   isInternal?: boolean
+  /** The name may be one that came from an upstream so far: it is the owner's from now on. Left out: nobody can say so. */
+  confirmsShadow?: boolean
   /** The package is private, if it is new. */
   isPrivate?: boolean
   /** Written only when the package is new. */

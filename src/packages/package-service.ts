@@ -30,6 +30,8 @@ interface Filed {
   readonly record: FileRecord
   readonly versionIsNew: boolean
   readonly removedFileId: number | null
+  /** The upstream whose name it was so far, or null. */
+  readonly shadows: string | null
   /** Whether a row may have been written. */
   readonly changed: boolean
 }
@@ -162,6 +164,8 @@ export class PackageService {
       if (mode !== 'cached' && state.binding === null && info.isInternal !== true)
         await rows.bindName(upload, transaction)
     }
+    const shadows = info.confirmsShadow === true && state.binding ? state.binding : null
+    if (shadows !== null) await rows.rebindName(upload, transaction)
     const blob = await keepBlob(state.blob, transaction)
     const kept = state.file?.blobId === blob.id ? state.file : null
     const removed = kept === null ? state.file : null
@@ -178,6 +182,7 @@ export class PackageService {
       record,
       versionIsNew: state.version === null,
       removedFileId: removed?.id ?? null,
+      shadows: shadows === null ? null : await rows.findUpstreamName(shadows, transaction),
       changed: kept === null || also !== undefined,
     }
   }
@@ -198,12 +203,8 @@ export class PackageService {
     }
     if (state.file !== null && file.overwrite !== true) throw new Conflict('file', 'package file already exists')
     if (state.version === null) {
-      if (state.binding !== null && state.binding !== 0) {
-        const upstream = await this.#rows.findUpstreamName(state.binding, transaction)
-        throw new Conflict(
-          'package',
-          `${info.name} comes from the upstream ${upstream}; an administrator must release the name before it can be published here`,
-        )
+      if (state.binding !== null && state.binding !== 0 && info.confirmsShadow !== true) {
+        throw refuseShadow(info, await this.#rows.findUpstreamName(state.binding, transaction))
       }
       if (info.isInternal !== true) await this.#quota.checkCount(creator, info.owner, transaction)
     }
@@ -211,15 +212,16 @@ export class PackageService {
     if (!addsNothing) await this.#quota.checkFile(creator, info.owner, info.type, size, transaction)
   }
 
-  #announce({ info }: Upload, { record, versionIsNew, removedFileId }: Filed): void {
+  #announce({ info }: Upload, { record, versionIsNew, removedFileId, shadows }: Filed): void {
     const { ownerId, type, name, lowerName, isPrivate } = record.package
     // It may be new.
     if (isPrivate) this.#privatePackages.changed(ownerId)
     this.#lookup.forget(record.package)
     if (removedFileId !== null) this.#events.emit({ action: 'file-removed', fileId: removedFileId })
     this.#events.emit({ action: 'changed', ownerId, type, lowerName })
-    if (!versionIsNew || info.isInternal === true) return
     const { owner, creator: doer = null } = info
+    if (shadows !== null) this.#events.emit({ action: 'shadowed', owner, type, name, upstream: shadows, doer })
+    if (!versionIsNew || info.isInternal === true) return
     const rows = { package: record.package, version: record.version }
     this.#events.emit({ action: 'created', owner, type, name, version: record.version.version, doer, rows })
   }
@@ -232,4 +234,15 @@ function toUpload(info: CachedFileInfo, file: PackageFileCreationInfo): Upload {
 
 function refuseMirror(owner: Owner): void {
   if (owner.kind === 'mirror') throw new MethodNotAllowed('nothing can be published to a mirror', 'package')
+}
+
+/** What every client shows its user, who can add no query to what npm or mvn sends. */
+function refuseShadow({ owner, type, name, confirmsShadow }: CachedFileInfo, upstream: string): Conflict {
+  const binding = `/api/v1/orgs/${owner.name}/bindings/${type}/${encodeURIComponent(name)}`
+  const alternative = confirmsShadow === undefined ? '' : ', or the request is sent with ?confirm_shadow=true'
+  return new Conflict(
+    'package',
+    `${name} comes from the upstream ${upstream}; to publish your own, an owner of ${owner.name} confirms it first ` +
+      `with PUT ${binding} {"source":"hosted"}${alternative}`,
+  )
 }

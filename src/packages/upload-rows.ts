@@ -159,6 +159,14 @@ export class UploadRows {
     )
   }
 
+  /** The name is hosted from now on, although it came from an upstream: somebody has confirmed that (§7). */
+  async rebindName({ info, keys }: Upload, transaction: Transaction): Promise<void> {
+    await this.#db.sequelize.query(
+      'UPDATE name_binding SET upstream_id = 0 WHERE owner_id = $1 AND type = $2 AND lower_name = $3',
+      { bind: [info.owner.id, info.type, keys.lowerName], transaction },
+    )
+  }
+
   async deleteFile(file: FileRow, transaction: Transaction): Promise<void> {
     await this.#models.packageProperty.destroy({ where: { refType: refType.file, refId: file.id }, transaction })
     await this.#models.packageFile.destroy({ where: { id: file.id }, transaction })

@@ -15,10 +15,12 @@ const AFTER_START = { least: MINUTE, spread: 4 * MINUTE }
 /** ms that running jobs have when the server stops. */
 const GRACE = 5_000
 
-/** Something that the server does every midnight (UTC), in one or several steps. */
+/** Something that the server does every midnight (UTC), or more often, in one or several steps. */
 export interface Job {
   /** As the REST API calls it: `cleanup_packages`. */
   readonly name: string
+  /** ms from one run to the next; absent: midnight. */
+  readonly every?: number
   /** By what the log says when it is done. One that fails is logged, and the next one runs. */
   readonly steps: Readonly<Record<string, () => Promise<object>>>
 }
@@ -26,6 +28,8 @@ export interface Job {
 /** What is known of a job; ms since the epoch. */
 export interface JobState {
   readonly name: string
+  /** How often it runs: `@midnight`, `@every 10m`. */
+  readonly rhythm: string
   readonly next: number
   /** 0: it has never run. */
   readonly previous: number
@@ -34,7 +38,7 @@ export interface JobState {
 }
 
 /**
- * Runs jobs every midnight, soon after the start, and when somebody asks for it. Of servers on one database one runs a
+ * Runs jobs every midnight, or as often as they say, soon after the start, and when somebody asks for it. Of servers on one database one runs a
  * job at a time, and one of them at midnight; a server that starts leaves what has been run within the hour.
  */
 export class Schedule {
@@ -43,6 +47,8 @@ export class Schedule {
   readonly #running = new Set<Promise<void>>()
   #afterStart: NodeJS.Timeout | undefined
   #midnight: NodeJS.Timeout | undefined
+  readonly #often: NodeJS.Timeout[] = []
+  #isClosed = false
 
   constructor(parts: { db: Database; models: Models; clock: Clock; log: Log }) {
     this.#parts = parts
@@ -58,15 +64,26 @@ export class Schedule {
     const delay = AFTER_START.least + Math.random() * AFTER_START.spread
     this.#afterStart = setTimeout(() => this.#begin(this.runDue(this.#parts.clock.now() - HOUR)), delay).unref()
     this.#awaitMidnight()
+    for (const job of this.#jobs.values()) {
+      const { every } = job
+      if (every === undefined) continue
+      // Timers of two servers come whenever they come: half the time is long enough.
+      const run = () => this.#begin(this.#runAlone(job, this.#parts.clock.now() - every / 2))
+      this.#often.push(setInterval(run, every).unref())
+    }
   }
 
   /** By name. */
   async list(): Promise<JobState[]> {
     const rows = await this.#parts.models.jobRun.findAll()
-    return [...this.#jobs.keys()].sort().map((name) => {
+    const jobs = [...this.#jobs.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    return jobs.map(({ name, every }) => {
       const row = rows.find((candidate) => candidate.name === name)
       const previous = Number(row?.startedAt ?? 0)
-      return { name, next: this.#nextMidnight(), previous, runs: Number(row?.runs ?? 0) }
+      const runs = Number(row?.runs ?? 0)
+      if (every === undefined) return { name, rhythm: '@midnight', next: this.#nextMidnight(), previous, runs }
+      const next = Math.max(previous + every, this.#parts.clock.now())
+      return { name, rhythm: `@every ${every / MINUTE}m`, next, previous, runs }
     })
   }
 
@@ -87,10 +104,12 @@ export class Schedule {
     await Promise.all(this.#running)
   }
 
-  /** Nothing more begins; what runs has five seconds. */
+  /** No job begins any more, nor a step of one; what runs has five seconds. */
   async close(): Promise<void> {
+    this.#isClosed = true
     clearTimeout(this.#afterStart)
     clearTimeout(this.#midnight)
+    for (const timer of this.#often) clearInterval(timer)
     const patience = new AbortController()
     const late = sleep(GRACE, undefined, { signal: patience.signal, ref: false }).catch(() => {})
     await Promise.race([late, this.settle()])
@@ -113,6 +132,7 @@ export class Schedule {
   }
 
   async #runAlone(job: Job, since: number): Promise<void> {
+    if (this.#isClosed) return
     const { db, log } = this.#parts
     try {
       const done = await runAlone(db, `job.${job.name}`, 0, async () => {
@@ -140,6 +160,7 @@ export class Schedule {
   async #runSteps({ name: job, steps }: Job): Promise<void> {
     const { log } = this.#parts
     for (const [step, work] of Object.entries(steps)) {
+      if (this.#isClosed) return
       try {
         log.info({ job, ...(await work()) }, step)
       } catch (err) {

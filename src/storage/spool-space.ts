@@ -53,7 +53,8 @@ export class SpoolSpace {
 
   async #hasRoom(bytes: number): Promise<boolean> {
     let lacking = await this.#lack(bytes)
-    if (lacking <= 0) return true
+    // What other transfers have claimed nobody can free.
+    if (lacking <= 0 || lacking === Number.POSITIVE_INFINITY) return lacking <= 0
     const timer = new AbortController()
     const late = sleep(PATIENCE, undefined, { signal: timer.signal, ref: false }).catch(() => {})
     try {
@@ -68,14 +69,14 @@ export class SpoolSpace {
     }
   }
 
-  /** Bytes that are missing for so many more; 0 or less: none. */
+  /** Bytes of disk that are missing for so many more, 0 or less: none; infinite: too many are claimed already. */
   async #lack(bytes: number): Promise<number> {
     const { bavail, blocks, bsize } = await statfs(this.#directory)
     const volume = blocks * bsize
     const toCome = sum([...this.#claims].map((claim) => Math.max(0, claim.bytes - claim.written())))
     const reserve = Math.min(RESERVE, volume * RESERVE_OF_VOLUME)
-    const tooMany = this.claimed + bytes - Math.min(MOST, volume * MOST_OF_VOLUME)
-    return Math.ceil(Math.max(bytes + toCome + reserve - bavail * bsize, tooMany))
+    if (this.claimed + bytes > Math.min(MOST, volume * MOST_OF_VOLUME)) return Number.POSITIVE_INFINITY
+    return Math.ceil(bytes + toCome + reserve - bavail * bsize)
   }
 }
 

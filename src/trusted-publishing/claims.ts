@@ -16,16 +16,16 @@ const LARGEST = 16_384
 
 /**
  * Issuers whose tokens anybody can get, and what one of these claims must begin with to mean a project or its owner.
- * Ids and names of owners have to be whole: everybody may register `acme-evil`.
+ * Ids and names of owners have to be whole: everybody may register `acme-evil`. GitHub's `job_workflow_ref` means none:
+ * everybody may call a public workflow, on files of his own.
  */
 const SHARED: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
   'https://token.actions.githubusercontent.com': {
-    sub: /^((repo|repository|job_workflow_ref):[^*/:]+\/|(repository_owner|repository_id|repository_owner_id):[^*:]+(:|$))/,
+    sub: /^((repo|repository):[^*/:]+\/|(repository_owner|repository_id|repository_owner_id):[^*:]+(:|$))/,
     repository: /^[^*/]+\//,
     repository_id: /^[^*]+$/,
     repository_owner: /^[^*]+$/,
     repository_owner_id: /^[^*]+$/,
-    job_workflow_ref: /^[^*/]+\//,
   },
   'https://gitlab.com': {
     sub: /^project_path:[^*/:]+\//,

@@ -22,6 +22,8 @@ export interface DocumentRequest<Accepted> {
   parse(body: Buffer): Accepted
   /** Whether `candidate` is an earlier state than `held`: a lagging edge of a CDN. */
   isOlder?(candidate: Accepted, held: Accepted): boolean
+  /** Present: where the document says that artifacts are. */
+  links?(accepted: Accepted): readonly string[]
   /** Present: what the document says there is; what is new in it is noted before it is served (pull-through.md §8.2). */
   listing?(accepted: Accepted): Listing
 }
@@ -73,6 +75,14 @@ export interface ArtifactLocation {
   readonly use?: SlotUse
 }
 
+/** Names of version properties by which versions of a type hang together. */
+export interface VersionParts {
+  /** Each names, by composite key, a file that the version needs, whichever version of the mirror it is filed with. */
+  readonly part: string
+  /** Each names another version of the package that belongs to this one. */
+  readonly child: string
+}
+
 /** What a slice must say about its upstreams. */
 export interface UpstreamAdapter {
   /** Where the URL comes from when the upstream's file names none. */
@@ -86,6 +96,8 @@ export interface UpstreamAdapter {
   readonly absentStatuses?: readonly number[]
   /** The document whose existence proves that the upstream has the name. */
   nameDocument(name: string): DocumentRequest<NonNullable<unknown>>
+  /** A document that upstreams of the type have for the most part, to try one by; absent: there is none. */
+  readonly sample?: () => DocumentRequest<NonNullable<unknown>>
   /**
    * How a pattern of an attachment or of a reserved name is matched, in time linear in the name's length; absent: as a
    * glob. Throws Invalid for what is no pattern.
@@ -96,6 +108,10 @@ export interface UpstreamAdapter {
    * what is none. Absent: rules of this type are about whole names.
    */
   readonly compileVersions?: (text: string) => VersionMatcher
+  /**
+   * Versions are evicted as a whole, with the parts that only they need; absent: file by file (pull-through.md §9).
+   */
+  readonly versionParts?: VersionParts
   /**
    * The scope that a token for this URL needs (`repository:library/alpine:pull`); null: none known. Present: upstreams
    * of this type hand out tokens (container.md §10).

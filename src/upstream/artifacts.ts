@@ -12,8 +12,9 @@ import { ArtifactAbsent } from './arrived-headers.ts'
 import { ArtifactFiling } from './artifact-filing.ts'
 import type { ArtifactRequest, OpenedArtifact } from './artifact-request.ts'
 import { ArtifactStore, type HeldArtifact } from './artifact-store.ts'
-import { Confirmations } from './confirmations.ts'
 import type { CacheSpace } from './cache-space.ts'
+import { noteTaken } from './client-request.ts'
+import { Confirmations } from './confirmations.ts'
 import type { Coordination } from './coordination.ts'
 import { BroughtElsewhere, Departures } from './departures.ts'
 import { DirectSource } from './direct-source.ts'
@@ -68,7 +69,7 @@ export class Artifacts {
       ...{ ...parts, store, held: this.#held, filing: this.#filing },
       ...{ absences: this.#absences, shunned: this.#shunned },
     })
-    notices.subscribe(FORGET, (id) => this.#forgetBeliefs(Number(id)))
+    notices.subscribe(FORGET, (id) => this.forgetBeliefs(Number(id)))
   }
 
   /** How many fetches are running. */
@@ -76,26 +77,19 @@ export class Artifacts {
     return this.#departures.size
   }
 
+  /** Fetches for one upstream, and those among them that nobody waits for. */
+  flightsOf(upstreamId: number): { active: number; orphaned: number } {
+    return this.#departures.countOf(upstreamId)
+  }
+
   /**
    * Opens an artifact. Throws NotFound when the upstream definitely has none, UpstreamUnavailable when it fails, lies
    * or changed what it once published, Blocked when the upstream is switched off.
    */
   async open(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
-    requireNotBlocked(upstream)
-    const held = await this.#held.find(upstream.id, request.key)
-    if (held !== null) {
-      this.#count(upstream, 'hit')
-      return this.#openHeld(upstream, request, held)
-    }
-    if (upstream.mode === 'offline') {
-      throw new NotFound('file', `${request.key} (the mirror is offline and does not hold it)`)
-    }
-    if (request.onlyIfCached === true) {
-      throw new UpstreamUnavailable(`${request.key} is not held, and nobody was to be asked`, { status: 504 })
-    }
-    if (this.#departures.find(upstream.id, request.key) !== undefined) return this.#openFlight(upstream, request)
-    if (this.#absences.has(upstream.id, request)) throw new NotFound('file', request.key)
-    return request.method === 'HEAD' ? this.#ask(upstream, request) : this.#openFlight(upstream, request)
+    const opened = await this.#open(upstream, request)
+    noteTaken('artifact', opened.status)
+    return opened
   }
 
   /** Bytes of an artifact that is held; null when it is not. Throws Blocked when the upstream is switched off. */
@@ -136,7 +130,7 @@ export class Artifacts {
 
   /** Asks again what an upstream has, and for what it got wrong; so do the other replicas. */
   invalidate(upstreamId: number): void {
-    this.#forgetBeliefs(upstreamId)
+    this.forgetBeliefs(upstreamId)
     this.#parts.notices.publish(FORGET, String(upstreamId))
   }
 
@@ -145,11 +139,35 @@ export class Artifacts {
     return this.#departures.settle()
   }
 
-  #forgetBeliefs(upstreamId: number): void {
+  /** Believes nothing of an upstream any more that it was once said not to have, or to have got wrong; here alone. */
+  forgetBeliefs(upstreamId: number): void {
     this.#shunned.clear(upstreamId)
     this.#confirmations.clear(upstreamId)
     this.#absences.clear(upstreamId)
     this.#inquiries.clear(upstreamId)
+  }
+
+  async #open(upstream: Upstream, request: ArtifactRequest): Promise<OpenedArtifact> {
+    requireNotBlocked(upstream)
+    const held = await this.#held.find(upstream.id, request.key)
+    if (held !== null) {
+      this.#count(upstream, 'hit')
+      return this.#openHeld(upstream, request, held)
+    }
+    if (upstream.mode === 'offline') {
+      noteTaken('artifact', { hit: false, detail: 'OFFLINE' })
+      throw new NotFound('file', `${request.key} (the mirror is offline and does not hold it)`)
+    }
+    if (request.onlyIfCached === true) {
+      throw new UpstreamUnavailable(`${request.key} is not held, and nobody was to be asked`, { status: 504 })
+    }
+    if (this.#departures.find(upstream.id, request.key) !== undefined) return this.#openFlight(upstream, request)
+    if (this.#absences.has(upstream.id, request)) {
+      noteTaken('artifact', { hit: true, detail: 'NEGATIVE' })
+      this.#count(upstream, 'negative')
+      throw new NotFound('file', request.key)
+    }
+    return request.method === 'HEAD' ? this.#ask(upstream, request) : this.#openFlight(upstream, request)
   }
 
   #openHeld(upstream: Upstream, request: ArtifactRequest, held: HeldArtifact): OpenedArtifact {
@@ -168,7 +186,8 @@ export class Artifacts {
       isVerified: true,
       lastModified: held.lastModified,
       contentType: null,
-      status: { hit: true },
+      // Its bytes are what was published: it is as right now as when it came, and shared caches may count from now.
+      status: { hit: true, age: 0 },
     }
   }
 
@@ -177,6 +196,7 @@ export class Artifacts {
     this.#shunned.refuse(`${id}:${request.key}`)
     const epoch = this.#absences.epoch(id)
     const joined = this.#departures.find(id, request.key)
+    if (joined !== undefined) this.#parts.metrics.joinedFlights.inc(labelsOf(upstream))
     const departure = joined ?? this.#departures.start(upstream, request)
     try {
       const flight = await departure.flight
@@ -206,7 +226,7 @@ export class Artifacts {
         this.#departures.forget(id, request.key, departure)
         return this.#openFlight(upstream, request)
       }
-      this.#count(upstream, 'error')
+      this.#count(upstream, failure instanceof NotFound ? 'negative' : 'error')
       throw failure
     }
   }
@@ -246,7 +266,7 @@ export class Artifacts {
   }
 
   #count(upstream: Upstream, result: string): void {
-    this.#parts.metrics.mirrorRequests.inc({ upstream: upstream.settings.name, class: 'artifact', result })
+    this.#parts.metrics.mirrorRequests.inc({ ...labelsOf(upstream), class: 'artifact', result })
   }
 }
 
@@ -255,5 +275,11 @@ function requireNotBlocked({ mode, settings }: Upstream): void {
 }
 
 function absence(error: unknown, key: string): unknown {
-  return error instanceof ArtifactAbsent ? new NotFound('file', key) : error
+  if (!(error instanceof ArtifactAbsent)) return error
+  noteTaken('artifact', { hit: false, fwd: 'uri-miss', fwdStatus: 404 })
+  return new NotFound('file', key)
+}
+
+function labelsOf({ settings }: Upstream): { upstream: string; type: string } {
+  return { upstream: settings.name, type: settings.type }
 }

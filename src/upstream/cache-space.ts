@@ -52,6 +52,11 @@ export class CacheSpace {
     this.#makeRoom = makeRoom
   }
 
+  /** As it was when it was last measured, and what this process stored and dropped since. */
+  get sizes(): CacheSizes {
+    return this.#sizes
+  }
+
   /** As it is now. */
   measure(): Promise<CacheSizes> {
     this.#measuring ??= this.#measure().finally(() => {

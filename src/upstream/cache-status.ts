@@ -9,28 +9,8 @@ export interface CacheStatus {
   readonly stored?: boolean
   /** Answered by a fetch that another request had begun. */
   readonly collapsed?: boolean
-  readonly detail?: 'SWR' | 'STALE_SLOW' | 'STALE_ERROR' | 'OFFLINE' | 'GONE' | 'BYPASS'
-}
-
-/** The headers that tell a client, and whoever debugs, where the answer came from (pull-through.md §11). */
-export function cacheHeaders(status: CacheStatus, upstream: string): Record<string, string> {
-  const parts = ['Entrepot']
-  if (status.hit) parts.push('hit')
-  if (status.ttl !== undefined) parts.push(`ttl=${status.ttl}`)
-  if (status.fwd !== undefined) parts.push(`fwd=${status.fwd}`)
-  if (status.fwdStatus !== undefined) parts.push(`fwd-status=${status.fwdStatus}`)
-  if (status.stored === true) parts.push('stored')
-  if (status.collapsed === true) parts.push('collapsed')
-  if (status.detail !== undefined) parts.push(`detail=${status.detail}`)
-  return {
-    'cache-status': parts.join('; '),
-    'x-cache': summaryOf(status),
-    'x-upstream': upstream,
-  }
-}
-
-function summaryOf({ hit, detail }: CacheStatus): string {
-  if (detail?.startsWith('STALE') === true) return 'STALE'
-  if (detail === 'BYPASS') return detail
-  return hit ? 'HIT' : 'MISS'
+  /** SWR, STALE_SLOW, STALE_ERROR, NEGATIVE, OFFLINE, GONE, BYPASS; of failures also what UpstreamUnavailable has. */
+  readonly detail?: string
+  /** Seconds since the upstream last confirmed what is served from the cache. */
+  readonly age?: number
 }

@@ -47,7 +47,7 @@ export class Authorizer {
     this.#adapter = adapter
     this.#clock = clock
     this.#tokens = new Tokens(settings.name, clock, ask)
-    this.#wantsBasic = settings.auth?.kind === 'basic'
+    this.#wantsBasic = isSignedAlways(settings)
   }
 
   /**
@@ -73,13 +73,13 @@ export class Authorizer {
     this.#challenges.clear()
     this.#latest = null
     this.#refusedUntil = 0
-    this.#wantsBasic = this.#settings.auth?.kind === 'basic'
+    this.#wantsBasic = isSignedAlways(this.#settings)
   }
 
   async #expected(url: URL): Promise<Authorization | null> {
     const { auth } = this.#settings
     if (this.#wantsBasic && this.#clock.now() < this.#refusedUntil) throw this.#refusal()
-    if (this.#wantsBasic && auth?.credentials) return { kind: 'basic', header: auth.credentials.basic }
+    if (this.#wantsBasic && auth?.credentials) return { kind: 'basic', header: auth.credentials.authorization }
     const scope = this.#scopeOf(url)
     if (scope === null) return null
     const wanted = this.#challenges.get(scope) ?? (this.#latest === null ? null : { ...this.#latest, scope })
@@ -99,7 +99,7 @@ export class Authorizer {
     const credentials = this.#settings.auth?.credentials
     if (!credentials || !challenges.some(({ scheme }) => scheme === 'basic')) return null
     this.#wantsBasic = true
-    return { kind: 'basic', header: credentials.basic }
+    return { kind: 'basic', header: credentials.authorization }
   }
 
   #wantedBy(
@@ -141,6 +141,10 @@ export class Authorizer {
   #refusal(): UpstreamUnavailable {
     return new UpstreamUnavailable(`upstream ${this.#settings.name} refuses our credentials`, { detail: 'AUTH_FAILED' })
   }
+}
+
+function isSignedAlways({ auth }: UpstreamSettings): boolean {
+  return auth !== null && auth.kind !== 'docker'
 }
 
 function isSame(a: TokenScope, b: TokenScope): boolean {

@@ -5,9 +5,11 @@ import { RegistryError, UpstreamUnavailable } from '../errors.ts'
 import { AddressGuard, AddressRefused } from '../outbound/address-guard.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { Authorizer } from './challenge.ts'
+import { ClientObserver, type WatchedExchange } from './client-observer.ts'
 import { Connections, type RawResponse } from './connections.ts'
 import { ABSENT, type UpstreamRequest, type UpstreamResponse } from './exchange.ts'
 import { type HealthNews, OriginHealth } from './health.ts'
+import type { Observation } from './observation.ts'
 import { parseRetryAfter, Retriable, RetryBudget, withRetries } from './retries.ts'
 import { Slots } from './slots.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
@@ -38,6 +40,18 @@ export interface ClientParts {
   readonly loop?: () => string
   /** Is told when the state of an origin changes here. */
   readonly onHealth?: (origin: string, news: HealthNews) => void
+  /** Is told of every exchange; absent: nobody is. */
+  readonly observation?: Observation
+}
+
+/** How an upstream is doing, in numbers. */
+export interface ClientCondition {
+  /** Origins whose breaker is open, and that limit our rate. */
+  readonly open: number
+  readonly rateLimited: number
+  readonly isRefused: boolean
+  /** Requests that the upstream still allows; null: it has not said. */
+  readonly remaining: number | null
 }
 
 interface Origin {
@@ -56,6 +70,7 @@ export class UpstreamClient {
   readonly #origins = new LRUCache<string, Origin>({ max: MOST_ORIGINS })
   readonly #loop: (() => string) | undefined
   readonly #onHealth: (origin: string, news: HealthNews) => void
+  readonly #observer: ClientObserver
   readonly #authorizer: Authorizer
   readonly #settings: UpstreamSettings
   readonly #absentStatuses: readonly number[]
@@ -63,7 +78,7 @@ export class UpstreamClient {
   readonly #clock: Clock
   readonly #userAgent: string
 
-  constructor({ settings, adapter, config, clock, version, loop, onHealth = () => {} }: ClientParts) {
+  constructor({ settings, adapter, config, clock, version, loop, onHealth = () => {}, observation }: ClientParts) {
     this.#settings = settings
     this.#absentStatuses = adapter.absentStatuses ?? []
     this.#config = config
@@ -71,7 +86,11 @@ export class UpstreamClient {
     this.#userAgent = `Entrepot/${version}`
     this.#authorizer = new Authorizer({ settings, adapter, clock, ask: (url) => this.#askRealm(url) })
     this.#loop = loop
-    this.#onHealth = onHealth
+    this.#observer = new ClientObserver(observation, settings, clock)
+    this.#onHealth = (origin, news) => {
+      this.#observer.healthChanged(origin, news)
+      onHealth(origin, news)
+    }
     const guard = new AddressGuard(
       (host) =>
         settings.privateNetwork === 'allowed' ||
@@ -81,9 +100,14 @@ export class UpstreamClient {
   }
 
   /** Sends a request, follows redirects and retries what is worth it. Throws UpstreamUnavailable. */
-  send(wanted: UpstreamRequest): Promise<UpstreamResponse> {
+  async send(wanted: UpstreamRequest): Promise<UpstreamResponse> {
     const limits = { retries: this.#config.retries, budget: this.#budget, signal: wanted.signal }
-    return withRetries(limits, () => this.#follow(wanted))
+    try {
+      return await withRetries(limits, () => this.#follow(wanted))
+    } catch (error) {
+      this.#observer.requestFailed(error)
+      throw error
+    }
   }
 
   /** The states of all origins asked so far. */
@@ -94,6 +118,16 @@ export class UpstreamClient {
   /** Whether the upstream allows us hardly any more requests; documents that cost one should be left alone. */
   get isScarce(): boolean {
     return this.#origins.peek(this.#settings.url.origin)?.health.isScarce === true
+  }
+
+  get condition(): ClientCondition {
+    const all = [...this.#origins.values()].map(({ health }) => health)
+    return {
+      open: all.filter(({ state }) => state !== 'closed').length,
+      rateLimited: all.filter(({ isRateLimited }) => isRateLimited).length,
+      isRefused: this.#observer.isRefused,
+      remaining: this.#origins.peek(this.#settings.url.origin)?.health.remaining ?? null,
+    }
   }
 
   /** Takes what another replica says of an origin. */
@@ -114,7 +148,13 @@ export class UpstreamClient {
   /** Asks again whatever was given up on, with new tokens. */
   resetHealth(): void {
     this.#authorizer.reset()
+    this.#observer.reset()
     for (const { health } of this.#origins.values()) health.reset()
+  }
+
+  /** Resolves when all that runs is over; nothing may be asked any more. */
+  async finish(): Promise<void> {
+    await this.#connections.finish()
   }
 
   async close(): Promise<void> {
@@ -147,15 +187,19 @@ export class UpstreamClient {
     const headers = { accept: 'application/json', 'accept-encoding': 'identity' }
     const signal = AbortSignal.timeout(fetchTimeout)
     const wanted = { url, headers, use: 'document', headersTimeout: documentTimeout, signal } as const
-    return this.#exchange(wanted, url, this.#settings.auth?.credentials?.basic)
+    return this.#exchange(wanted, url, this.#settings.auth?.credentials?.authorization)
   }
 
   async #exchange(wanted: UpstreamRequest, url: URL, authorization?: string): Promise<UpstreamResponse> {
     const { health, slots } = this.#originOf(url.origin)
     // Who only waits for a turn learns nothing of the upstream.
+    const since = performance.now()
     const release = await slots.take(wanted.use, wanted.headersTimeout, wanted.signal)
+    const waited = performance.now() - since
     try {
-      const response = await this.#dispatch(wanted, url, authorization, health)
+      health.admit()
+      const exchange = this.#observer.begin(wanted, url, waited)
+      const response = await this.#dispatch(wanted, url, authorization, { health, exchange })
       if (response.body.closed) release()
       else response.body.once('close', release)
       return response
@@ -169,9 +213,8 @@ export class UpstreamClient {
     wanted: UpstreamRequest,
     url: URL,
     authorization: string | undefined,
-    health: OriginHealth,
+    { health, exchange }: { health: OriginHealth; exchange: WatchedExchange },
   ): Promise<UpstreamResponse> {
-    health.admit()
     const toHeaders = new AbortController()
     const timer = setTimeout(() => toHeaders.abort(new HeadersTimeout()), wanted.headersTimeout)
     try {
@@ -186,12 +229,14 @@ export class UpstreamClient {
         headersTimeout: wanted.headersTimeout,
         signal: AbortSignal.any([wanted.signal, toHeaders.signal]),
       })
+      exchange.answered(response)
       const answer = this.#judge(response, wanted, health)
       // Who has no token may have been refused for that alone, and who has a wrong password for that.
       const isDenial = authorization?.startsWith('Bearer ') === true && this.#absentStatuses.includes(answer.status)
       return { ...answer, url, isAbsence: ABSENT.has(answer.status) || isDenial }
     } catch (error) {
       if (error instanceof Retriable || error instanceof RegistryError) throw error
+      exchange.failed()
       throw this.#failure(error, wanted, toHeaders.signal.aborted, health)
     } finally {
       clearTimeout(timer)

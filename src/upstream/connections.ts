@@ -74,6 +74,11 @@ export class Connections {
     return request(url.href, { ...wanted, dispatcher: this.dispatcherFor(url) })
   }
 
+  /** Resolves when the last answer is over. */
+  async finish(): Promise<void> {
+    await Promise.all([this.#direct, ...this.#proxied.values()].map((agent) => agent.close()))
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#direct, ...this.#proxied.values()].map((agent) => agent.destroy()))
   }

@@ -13,6 +13,7 @@ import type { Coordination } from './coordination.ts'
 import { Flight } from './flight.ts'
 import { type FlightPlan, Uncacheable } from './flight-plan.ts'
 import type { HeldArtifacts } from './held-artifacts.ts'
+import { Observation } from './observation.ts'
 import { Orphans } from './orphans.ts'
 import type { Shunned } from './shunned.ts'
 import { Slots, type SlotUse } from './slots.ts'
@@ -56,15 +57,24 @@ export interface DeparturesParts {
 export class Departures {
   readonly #parts: DeparturesParts
   readonly #running = new Map<string, Departure>()
+  readonly #observation: Observation
   readonly #all = new Slots(FLIGHTS)
   readonly #byUpstream = new Map<number, { slots: Slots; orphans: Orphans }>()
 
   constructor(parts: DeparturesParts) {
     this.#parts = parts
+    this.#observation = new Observation(parts)
   }
 
   get size(): number {
     return this.#running.size
+  }
+
+  /** Fetches for an upstream that run, and those among them that nobody waits for. */
+  countOf(upstreamId: number): { active: number; orphaned: number } {
+    const prefix = `${upstreamId}:`
+    const active = [...this.#running.keys()].filter((key) => key.startsWith(prefix)).length
+    return { active, orphaned: this.#byUpstream.get(upstreamId)?.orphans.size ?? 0 }
   }
 
   /** The one that brings this artifact just now. */
@@ -95,7 +105,7 @@ export class Departures {
   }
 
   /** What a fetch of the artifact is made of, for who does it without a flight. */
-  async plan(upstream: Upstream, request: ArtifactRequest): Promise<Omit<FlightPlan, 'commit'>> {
+  async plan(upstream: Upstream, request: ArtifactRequest): Promise<Omit<FlightPlan, 'commit' | 'failed'>> {
     const location = await request.locate()
     const { packages, config } = this.#parts
     const { maxArtifactSize, artifactTimeout } = config.mirrors
@@ -144,11 +154,11 @@ export class Departures {
       ...plan,
       limit: Math.min(plan.limit, largest),
       commit: async (entry, arrived) => {
-        this.#parts.metrics.fetchedBytes.inc({ upstream: upstream.settings.name }, entry.size)
         if (!(await fileIt(entry, arrived))) return
         this.#parts.held.invalidate(upstream.id, request.key)
         this.#parts.space.add(upstream.id, entry.size)
       },
+      failed: (failure) => this.#failed(upstream, request.key, failure),
     })
     flight.begun.then(
       ({ size }) => {
@@ -157,19 +167,22 @@ export class Departures {
       },
       (failure: Error) => failure instanceof ArtifactAbsent && witness(true),
     )
-    void flight.settled.then((failure) => {
+    void flight.settled.then(() => {
       lease.end()
       land()
-      this.#failed(upstream, request.key, failure)
     })
     return flight
   }
 
   /** Waits for a turn among the upstream's fetches, then among all. Throws UpstreamUnavailable 503 without one. */
   async #takeTurn(upstream: Upstream, use: SlotUse): Promise<() => void> {
+    const { name, type } = upstream.settings
+    const since = performance.now()
     const ofUpstream = await this.#limitsOf(upstream).slots.take(use, PATIENCE)
     try {
       const ofAll = await this.#all.take(use, PATIENCE)
+      const waited = (performance.now() - since) / 1_000
+      this.#parts.metrics.queueSeconds.observe({ upstream: name, type, class: 'flight' }, waited)
       return () => {
         ofAll()
         ofUpstream()
@@ -196,19 +209,21 @@ export class Departures {
     )
   }
 
-  #failed({ id, settings }: Upstream, key: string, error: Error | null): void {
+  #failed({ id, settings }: Upstream, key: string, error: Error): void {
     const { log, metrics, shunned } = this.#parts
     if (error instanceof Uncacheable) {
       log.warn({ err: error, upstream: settings.name, key }, 'artifact passed on without being stored')
       return
     }
-    if (error !== null && !(error instanceof UpstreamUnavailable)) {
+    if (!(error instanceof UpstreamUnavailable)) {
       log.error({ err: error, upstream: settings.name, key }, 'artifact not stored')
+      return
     }
-    if (!(error instanceof UpstreamUnavailable) || error.detail === undefined) return
+    if (error.detail === undefined) return
     log.error({ err: error, upstream: settings.name, key }, 'artifact refused')
     if (!INTEGRITY.has(error.detail)) return
     metrics.integrityFailures.inc({ upstream: settings.name })
+    this.#observation.event(settings, error.detail === 'REPUBLISHED' ? 'republished' : 'integrity', { key })
     shunned.add(`${id}:${key}`, error)
   }
 }

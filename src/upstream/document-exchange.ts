@@ -2,7 +2,6 @@ import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import type { Config } from '../config/config.ts'
 import { UpstreamUnavailable } from '../errors.ts'
-import type { Metrics } from '../metrics.ts'
 import type { Describe, DocumentRequest, Pages } from './adapter.ts'
 import type { DocumentRecord } from './document-store.ts'
 import { HEAD_UNSUPPORTED, type UpstreamResponse } from './exchange.ts'
@@ -36,7 +35,6 @@ export interface ExchangeParts {
   readonly upstream: Upstream
   readonly request: DocumentRequest<NonNullable<unknown>>
   readonly config: Config['mirrors']
-  readonly metrics: Metrics
 }
 
 /**
@@ -47,16 +45,14 @@ export class DocumentExchange {
   readonly #upstream: Upstream
   readonly #request: DocumentRequest<NonNullable<unknown>>
   readonly #config: Config['mirrors']
-  readonly #metrics: Metrics
   readonly #signal: AbortSignal
   /** Bytes, decoded, that may still come. */
   #left: number
 
-  constructor({ upstream, request, config, metrics }: ExchangeParts) {
+  constructor({ upstream, request, config }: ExchangeParts) {
     this.#upstream = upstream
     this.#request = request
     this.#config = config
-    this.#metrics = metrics
     this.#signal = AbortSignal.timeout(config.fetchTimeout)
     this.#left = config.maxDocumentSize === -1 ? Number.MAX_SAFE_INTEGER : config.maxDocumentSize
   }
@@ -120,8 +116,8 @@ export class DocumentExchange {
     throw this.#failure('leads elsewhere for the next page of', { detail: 'FOREIGN_HOST' })
   }
 
-  async #send(method: 'GET' | 'HEAD', url: URL, headers: Record<string, string>): Promise<UpstreamResponse> {
-    const response = await this.#upstream.client.send({
+  #send(method: 'GET' | 'HEAD', url: URL, headers: Record<string, string>): Promise<UpstreamResponse> {
+    return this.#upstream.client.send({
       url,
       method,
       headers: { accept: this.#request.accept, ...headers },
@@ -129,9 +125,6 @@ export class DocumentExchange {
       headersTimeout: this.#config.documentTimeout,
       signal: this.#signal,
     })
-    const { name } = this.#upstream.settings
-    this.#metrics.upstreamResponses.inc({ upstream: name, class: 'document', status: response.status })
-    return response
   }
 
   async #bodyOf(response: UpstreamResponse): Promise<DocumentBody | null> {
@@ -145,7 +138,6 @@ export class DocumentExchange {
       throw this.#failure('broke off its answer about', { detail: 'TRUNCATED', cause })
     })
     if (received === null) throw this.#failure(`sent more than ${this.#config.maxDocumentSize} bytes for`)
-    this.#metrics.fetchedBytes.inc({ upstream: this.#upstream.settings.name }, received.length)
     const body = await this.#decode(received, (response.headers['content-encoding'] ?? '').toLowerCase())
     this.#left -= body.decoded.length
     return body

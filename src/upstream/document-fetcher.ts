@@ -4,7 +4,6 @@ import { gunzip, gzip } from 'node:zlib'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { LegallyUnavailable, NotFound, UpstreamUnavailable } from '../errors.ts'
-import type { Metrics } from '../metrics.ts'
 import type { Sightings } from '../policies/sightings.ts'
 import type { DocumentRequest } from './adapter.ts'
 import { type DocumentAnswer, type DocumentBody, DocumentExchange } from './document-exchange.ts'
@@ -46,7 +45,6 @@ export interface FetcherParts {
   parsed: ParsedDocuments
   clock: Clock
   config: Config
-  metrics: Metrics
 }
 
 /** Asks upstreams for documents and decides what of their answers to believe (pull-through.md §3.1, §3.2). */
@@ -65,8 +63,8 @@ export class DocumentFetcher {
   async fetch<A extends NonNullable<unknown>>(wanted: Wanted<A>): Promise<Fetched> {
     const { upstream, request, held } = wanted
     const { name } = upstream.settings
-    const { config, metrics } = this.#parts
-    const answer = await new DocumentExchange({ upstream, request, config: config.mirrors, metrics }).ask(held)
+    const { config } = this.#parts
+    const answer = await new DocumentExchange({ upstream, request, config: config.mirrors }).ask(held)
     const { status } = answer
     if (answer.body !== null) return { record: await this.#accept(wanted, answer, answer.body), status }
     const now = this.#parts.clock.now()

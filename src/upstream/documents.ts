@@ -11,6 +11,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Sightings } from '../policies/sightings.ts'
 import type { DocumentRequest } from './adapter.ts'
 import type { CacheStatus } from './cache-status.ts'
+import { noteTaken } from './client-request.ts'
 import type { Coordination, Lease } from './coordination.ts'
 import { DocumentFetcher, type Fetched } from './document-fetcher.ts'
 import { type DocumentIdentity, type DocumentRecord, type DocumentStore, identityKey } from './document-store.ts'
@@ -95,7 +96,7 @@ export class Documents {
     this.#fetcher = new DocumentFetcher({ ...parts, parsed: this.#parsed })
     this.#negative = new NegativeEntries(parts.clock, { notices: parts.notices, topic: 'documents-absent' })
     this.#denied = new NegativeEntries(parts.clock)
-    parts.notices.subscribe(FORGET, (id) => this.#forgetBeliefs(Number(id)))
+    parts.notices.subscribe(FORGET, (id) => this.forgetBeliefs(Number(id)))
   }
 
   /**
@@ -112,9 +113,12 @@ export class Documents {
     const { record } = await this.#records.get(identityKey(identity), async () => ({
       record: await this.#parts.store.find(identity),
     }))
-    const held = await this.#serve(upstream, request, identity, record, options)
+    const held = await this.#serve(upstream, request, identity, record, options).catch((error: unknown) => {
+      this.#count(upstream, error instanceof NotFound ? 'negative' : 'error')
+      throw error
+    })
     this.#parts.uses.note(identity, request.key)
-    this.#count(upstream, held.status)
+    this.#note(upstream, held.status)
     return held
   }
 
@@ -158,7 +162,10 @@ export class Documents {
   ): Promise<HeldDocument<A>> {
     const hold = (from: DocumentRecord, status: CacheStatus) => this.#hold(upstream, request, identity, from, status)
     if (upstream.mode === 'offline') {
-      if (record === null) throw new NotFound(`package`, `${request.key} (the mirror is offline and does not hold it)`)
+      if (record === null) {
+        noteTaken('document', { hit: false, detail: 'OFFLINE' })
+        throw new NotFound(`package`, `${request.key} (the mirror is offline and does not hold it)`)
+      }
       return hold(record, { hit: true, detail: 'OFFLINE' })
     }
     if (options.onlyIfCached === true) {
@@ -166,7 +173,11 @@ export class Documents {
       return hold(record, { hit: true })
     }
     if (record === null) {
-      if (this.#negative.has(identity, options.revalidate === true)) throw new NotFound('package', request.key)
+      if (this.#negative.has(identity, options.revalidate === true)) {
+        noteTaken('document', { hit: true, detail: 'NEGATIVE' })
+        throw new NotFound('package', request.key)
+      }
+      noteTaken('document', { hit: false, fwd: 'uri-miss', fwdStatus: 404 })
       const collapsed = this.#refreshes.has(identityKey(identity))
       const outcome = await this.#refresh(upstream, request, identity, null).outcome
       return hold(outcome.record, { hit: false, fwd: 'uri-miss', fwdStatus: outcome.status, stored: true, collapsed })
@@ -205,7 +216,11 @@ export class Documents {
       version: record.bodySha256,
       lastModified: Number.isNaN(lastModified) ? null : lastModified,
       fetchedAt: record.fetchedAt,
-      status: record.goneAt > 0 && status.detail === undefined ? { ...status, detail: 'GONE' } : status,
+      status: {
+        ...status,
+        ...(record.goneAt > 0 && status.detail === undefined ? { detail: 'GONE' } : {}),
+        ...(status.hit ? { age: Math.max(0, Math.floor((this.#parts.clock.now() - record.verifiedAt) / 1_000)) } : {}),
+      },
       accepted: () => this.#accepted(upstream, request, identity, record),
     }
   }
@@ -317,12 +332,13 @@ export class Documents {
   }
 
   #forget(upstreamId: number): void {
-    this.#forgetBeliefs(upstreamId)
+    this.forgetBeliefs(upstreamId)
     this.#records.clear()
     this.#parts.notices.publish(FORGET, String(upstreamId))
   }
 
-  #forgetBeliefs(upstreamId: number): void {
+  /** Believes nothing of an upstream any more that it was once said not to have, or to have got wrong; here alone. */
+  forgetBeliefs(upstreamId: number): void {
     this.#negative.clear(upstreamId)
     this.#denied.clear(upstreamId)
   }
@@ -362,9 +378,16 @@ export class Documents {
     }
   }
 
-  #count(upstream: Upstream, status: CacheStatus): void {
+  #count({ settings: { name, type } }: Upstream, result: string): void {
+    this.#parts.metrics.mirrorRequests.inc({ upstream: name, type, class: 'document', result })
+  }
+
+  #note(upstream: Upstream, status: CacheStatus): void {
     const result = status.detail?.startsWith('STALE') === true ? 'stale' : status.hit ? 'hit' : 'miss'
-    this.#parts.metrics.mirrorRequests.inc({ upstream: upstream.settings.name, class: 'document', result })
+    this.#count(upstream, result)
+    const { name, type } = upstream.settings
+    this.#parts.metrics.documentAge.observe({ upstream: name, type }, status.age ?? 0)
+    noteTaken('document', status)
   }
 }
 

@@ -17,6 +17,8 @@ export interface FlightPlan extends FetchPlan {
   readonly limit: number
   /** Called with the whole, verified bytes; the flight is over when it resolves. It must not reject. */
   readonly commit: (entry: SpoolEntry, response: ArrivedHeaders) => Promise<void>
+  /** Called with what it fails of, also of storing the bytes, before anybody else is told. */
+  readonly failed: (failure: Error) => void
   /** Is told the SHA-256 of the whole bytes, whose digest matches, and throws why they must be refused all the same. */
   readonly verify: (sha256: string) => Promise<void>
   /** Those of the same upstream that nobody reads. */

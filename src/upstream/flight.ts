@@ -4,12 +4,12 @@ import type { Algorithm, Digest, Digests } from '../storage/digest.ts'
 import type { SpoolEntry } from '../storage/spool.ts'
 import { type ArrivedHeaders, doubtOf } from './arrived-headers.ts'
 import { isStrong } from './artifact-fetch.ts'
-import { decodeEntry } from './decode-entry.ts'
 import { DirectSource } from './direct-source.ts'
 import type { UpstreamResponse } from './exchange.ts'
 import { type FlightPlan, Uncacheable } from './flight-plan.ts'
 import { PublishedDigest } from './published-digest.ts'
 import { type Beginning, Transfer } from './transfer.ts'
+import { verifyBytes } from './verify-bytes.ts'
 
 /** Bodies up to this many bytes are verified before the first byte leaves. */
 const VERIFY_FIRST = 1024 * 1024
@@ -37,8 +37,8 @@ export class Flight {
   readonly begun: Promise<ArrivedHeaders>
   /** Resolves when a client may be answered; rejects with what every client is to be told. */
   readonly opened: Promise<ArrivedHeaders>
-  /** Resolves when nothing is left to do: with what the fetch failed of, or null. */
-  readonly settled: Promise<Error | null>
+  /** Resolves when nothing is left to do, whatever came of it. */
+  readonly settled: Promise<void>
   readonly #plan: FlightPlan
   readonly #abort = new AbortController()
   readonly #published: PublishedDigest
@@ -48,7 +48,6 @@ export class Flight {
   #arrived: ArrivedHeaders | null = null
   /** Of the whole, verified bytes. */
   #computed: Partial<Digests> = {}
-  #commitFailure: Error | null = null
   #failure: Error | null = null
   #isOver = false
   #readers = 0
@@ -67,10 +66,7 @@ export class Flight {
     const begun = transfer.begin()
     this.begun = begun.then(({ arrived }) => arrived)
     this.begun.catch(() => {})
-    this.settled = this.#run(opening as Opening, transfer, begun).then(
-      () => this.#failure ?? this.#commitFailure,
-      (error: Error) => error,
-    )
+    this.settled = this.#run(opening as Opening, transfer, begun).catch((error: Error) => plan.failed(error))
   }
 
   /** Of the verified bytes, lower-case hex; null before that. */
@@ -194,12 +190,18 @@ export class Flight {
         () => this.#abort.abort(),
       )
       await transfer.receive(beginning, () => this.#notify())
-      await this.#verify(beginning)
+      const verified = await verifyBytes(beginning, this.#published, this.#plan)
+      this.#computed = verified.digests
+      if (verified.entry !== beginning.entry) {
+        this.#entry = verified.entry
+        await beginning.entry.discard()
+      }
       opening.resolve({ ...arrived, size: this.#entry.written })
       this.#notify()
       await this.#commit(arrived)
     } catch (error) {
       this.#failure = this.#published.failure ?? (error instanceof Error ? error : new Error(String(error)))
+      this.#plan.failed(this.#failure)
       opening.reject(this.#toldToAll(this.#failure))
       this.#notify()
     } finally {
@@ -230,63 +232,13 @@ export class Flight {
     return digest
   }
 
-  /** Ends well when the bytes are what was published. */
-  async #verify({ coding, isContinued }: Beginning): Promise<void> {
-    const published = await this.#published.known
-    let computed = await this.#compute(published)
-    if (coding !== '' && !this.#published.matches(computed) && (await this.#decode(coding))) {
-      computed = await this.#compute(published)
-    }
-    // What was kept of an earlier transfer may be what is wrong: nobody is blamed, and the next one starts anew.
-    if (isContinued && !this.#published.matches(computed)) {
-      throw new UpstreamUnavailable('the parts of the transfer do not fit together')
-    }
-    this.#published.compare(computed)
-    await this.#plan.verify(computed.sha256!)
-    this.#computed = computed
-  }
-
-  /** Slower digests are waited for only if they are compared. */
-  async #compute(published: Digest | null): Promise<Partial<Digests>> {
-    const entry = this.#entry!
-    const sha256 = await this.#finished(() => entry.seal())
-    if (published === null || published.algorithm === 'sha256') return { sha256 }
-    await this.#finished(() => entry.finish())
-    return entry.digests
-  }
-
-  /** An upstream has encoded what was to come as it is: once decoded it may be what it published (§5.2). */
-  async #decode(coding: string): Promise<boolean> {
-    const raw = this.#entry!
-    const decoded = this.#plan.spool.create({ limit: this.#plan.limit })
-    try {
-      if (!(await decodeEntry(raw, coding, decoded))) return false
-      this.#entry = decoded
-      return true
-    } finally {
-      await (this.#entry === decoded ? raw : decoded).discard()
-    }
-  }
-
-  async #finished<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work()
-    } catch (error) {
-      throw error instanceof InsufficientStorage
-        ? error
-        : new UpstreamUnavailable('the transfer failed', { cause: error })
-    }
-  }
-
   /** Beside the readers, who have what they came for: whatever fails now costs them nothing. */
   async #commit(arrived: ArrivedHeaders): Promise<void> {
     const entry = this.#entry!
-    const failure = await entry.finish().then(
-      () => null,
-      (error: Error) => error,
-    )
-    if (failure !== null) {
-      this.#commitFailure = failure
+    try {
+      await entry.finish()
+    } catch (error) {
+      this.#plan.failed(error as Error)
       return
     }
     this.#computed = entry.digests

@@ -38,6 +38,7 @@ export class OriginHealth {
   #ratePause = FIRST_RATE_PAUSE
   #rateLimitedUntil = 0
   #isScarce = false
+  #remaining: number | null = null
 
   /** `tell` is called when the state changes here, and not for what `hear` was told. */
   constructor(origin: string, clock: Clock, tell: (news: HealthNews) => void = () => {}) {
@@ -51,6 +52,15 @@ export class OriginHealth {
     return this.#clock.now() < this.#openUntil ? 'open' : 'half-open'
   }
 
+  get isRateLimited(): boolean {
+    return this.#clock.now() < this.#rateLimitedUntil
+  }
+
+  /** Requests that the origin still allows, as it said last; null: it never did. */
+  get remaining(): number | null {
+    return this.#remaining
+  }
+
   /** Whether less than a tenth of the requests that the origin allows are left. */
   get isScarce(): boolean {
     return this.#isScarce
@@ -59,7 +69,9 @@ export class OriginHealth {
   /** Reads `ratelimit-limit` and `ratelimit-remaining`, such as `100;w=21600`, where an answer has them (Docker Hub). */
   noteRate(limit: string | undefined, remaining: string | undefined): void {
     const [of, left] = [limit, remaining].map((text) => Number.parseInt(text ?? '', 10))
-    if (Number.isInteger(of) && Number.isInteger(left)) this.#isScarce = left! < of! * SCARCE
+    if (!Number.isInteger(of) || !Number.isInteger(left)) return
+    this.#isScarce = left! < of! * SCARCE
+    this.#remaining = left!
   }
 
   /** Believes another replica for a minute at most, so that not every one has to find out by itself. */

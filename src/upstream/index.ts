@@ -3,6 +3,7 @@ import type { Accounts } from '../auth/accounts.ts'
 import type { Doer } from '../auth/authenticator.ts'
 import type { Owner } from '../auth/owner.ts'
 import type { Permissions } from '../auth/permissions.ts'
+import type { SecretBox } from '../auth/secret-box.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
@@ -20,10 +21,16 @@ import { Coordination } from './coordination.ts'
 import { DocumentStore } from './document-store.ts'
 import { Documents } from './documents.ts'
 import { Loops } from './loops.ts'
+import { addMirrorGauges } from './mirror-gauges.ts'
+import type { NameBindings } from './name-bindings.ts'
 import { ReservedNames } from './reserved-names.ts'
-import { type HasName, type Resolution, Resolver } from './resolution.ts'
+import { type HasName, type Resolution, Resolver, type Survey } from './resolution.ts'
+import type { RestUpstream, UpstreamChanges } from './rest-upstream.ts'
+import { RestUpstreams } from './rest-upstreams.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
-import { type Upstream, type UpstreamMode, type UpstreamState, Upstreams } from './upstreams.ts'
+import type { UpstreamState } from './upstream-state.ts'
+import { type Trial, tryUpstream } from './upstream-trial.ts'
+import { type Upstream, type UpstreamMode, Upstreams } from './upstreams.ts'
 import { Uses } from './uses.ts'
 
 const MINUTE = 60_000
@@ -42,6 +49,7 @@ export interface EngineParts {
   permissions: Permissions
   packages: Packages
   policies: Policies
+  box: SecretBox
   version: string
 }
 
@@ -54,14 +62,17 @@ export class UpstreamEngine {
   readonly #artifactUses: Uses
   readonly #documentUses: Uses
   readonly #upstreams: Upstreams
+  readonly #rest: RestUpstreams
   readonly #reserved: ReservedNames
   readonly #resolver: Resolver
   readonly #packages: Packages
+  readonly #accounts: Accounts
   readonly #coordination: Coordination
   readonly #behind = new Set<Promise<void>>()
 
   constructor(parts: EngineParts) {
     this.#packages = parts.packages
+    this.#accounts = parts.accounts
     this.#upstreams = new Upstreams({ ...parts, loops: this.loops })
     this.#reserved = new ReservedNames(parts)
     this.#coordination = new Coordination({
@@ -85,6 +96,13 @@ export class UpstreamEngine {
       space: this.space,
       uses: this.#artifactUses,
     })
+    this.#rest = new RestUpstreams({
+      ...parts,
+      upstreams: this.#upstreams,
+      onChanged: (id) => this.#disbelieve(id),
+      purge: (row) => this.#purgeGone(row),
+      runBehind: (work) => this.runBehind(work),
+    })
     this.#resolver = new Resolver({
       ...parts,
       events: parts.packages.events,
@@ -92,7 +110,10 @@ export class UpstreamEngine {
       upstreams: this.#upstreams,
       reserved: this.#reserved,
     })
-    parts.metrics.gauge('entrepot_upstream_flights', 'Artifact fetches running', () => this.artifacts.flights)
+    addMirrorGauges({
+      ...{ metrics: parts.metrics, artifacts: this.artifacts, space: parts.packages.spool.space },
+      upstreams: () => this.#upstreams.all(),
+    })
     parts.metrics.gauge('entrepot_coordination_degraded', 'Whether Redis did not answer when it was last asked', () =>
       Number(this.#coordination.isDegraded),
     )
@@ -105,6 +126,18 @@ export class UpstreamEngine {
     await this.#resolver.releaseReserved()
   }
 
+  /**
+   * Puts to work the upstreams that were made over REST; to be called once, after `declare`. `globalCa`: see readNetwork.
+   */
+  open(globalCa: string): Promise<void> {
+    return this.#rest.open(globalCa)
+  }
+
+  /** Makes sure that changes of upstreams that another replica made are seen; it never rejects. */
+  refresh(): Promise<void> {
+    return this.#rest.refresh()
+  }
+
   /** From now on the replicas of the installation agree on who fetches what. */
   share(redis: RedisClientType, installation: string): void {
     this.#coordination.share(redis, installation)
@@ -113,6 +146,16 @@ export class UpstreamEngine {
   /** Which source answers for a name; see Resolver. */
   resolve(doer: Doer, owner: Owner, type: string, name: string, has?: HasName): Promise<Resolution> {
     return this.#resolver.resolve(doer, owner, type, name, has)
+  }
+
+  /** How a name would be resolved, as far as it is known; asks no upstream. */
+  survey(doer: Doer, owner: Owner, type: string, name: string): Promise<Survey> {
+    return this.#resolver.survey(doer, owner, type, name)
+  }
+
+  /** Where names come from, once that is decided. */
+  get bindings(): NameBindings {
+    return this.#resolver.bindings
   }
 
   /** The upstreams behind an owner, for requests that name no package. */
@@ -191,12 +234,44 @@ export class UpstreamEngine {
   }
 
   list(): UpstreamState[] {
-    return this.#upstreams.list()
+    return [...this.#upstreams.list(), ...this.#rest.broken()]
   }
 
   /** Throws NotFound. */
   get(name: string): UpstreamState {
-    return this.#upstreams.get(name)
+    return this.#rest.broken().find((one) => one.name === name) ?? this.#upstreams.get(name)
+  }
+
+  /** Makes an upstream; see RestUpstreams. */
+  async create(name: string, input: RestUpstream, confirmsExposure: boolean): Promise<UpstreamState> {
+    await this.#rest.create(name, input, { confirmsExposure })
+    return this.get(name)
+  }
+
+  /** Changes one that was made over REST, and asks it again whatever it said; see RestUpstreams. */
+  async update(name: string, changes: UpstreamChanges, confirmsExposure: boolean): Promise<UpstreamState> {
+    await this.#rest.update(name, changes, { confirmsExposure })
+    const upstream = this.#upstreams.find(name)
+    if (upstream !== null) await this.documents.invalidate(upstream)
+    return this.get(name)
+  }
+
+  /** Deletes one that was made over REST; see RestUpstreams. */
+  remove(name: string): Promise<void> {
+    return this.#rest.remove(name)
+  }
+
+  /** Tries whether an upstream answers, by a package or by what most of its type have; it never rejects for that. */
+  async try(name: string, packageName?: string): Promise<Trial> {
+    const { settings, adapter } = this.#upstreams.getUpstream(name)
+    return tryUpstream(this.#upstreams.clientFor(settings), settings, adapter, packageName)
+  }
+
+  /** The same for one that is not there yet. Unprocessable for what could not be made. */
+  async tryInput(input: RestUpstream, packageName?: string): Promise<Trial> {
+    const settings = this.#rest.read('trial', input)
+    const adapter = this.#upstreams.adapters.get(settings.type)!
+    return tryUpstream(this.#upstreams.clientFor(settings), settings, adapter, packageName)
   }
 
   /** Throws NotFound. */
@@ -219,6 +294,20 @@ export class UpstreamEngine {
     await Promise.all(this.#behind)
     await this.documents.purge(id, packageName)
     await this.#packages.removal.removeAll(owner, settings.type, packageName)
+  }
+
+  #disbelieve(id: number): void {
+    this.artifacts.forgetBeliefs(id)
+    this.documents.forgetBeliefs(id)
+  }
+
+  async #purgeGone({ id, ownerId, type }: { id: number; ownerId: number; type: string }): Promise<void> {
+    const running = [...this.#behind]
+    const owner = await this.#accounts.findById(ownerId)
+    await this.artifacts.forsake(id)
+    await Promise.all(running)
+    await this.documents.purge(id)
+    if (owner !== null) await this.#packages.removal.removeAll(owner, type)
   }
 
   /** Has `settle` and `close` wait for work that no answer waits for; it must not reject. */

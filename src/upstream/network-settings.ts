@@ -23,6 +23,21 @@ export const NetworkFile = Type.Object(
   { additionalProperties: false },
 )
 
+const Pem = () => Type.Optional(Type.String({ minLength: 1, maxLength: 65_536 }))
+
+/** `network` over REST: certificates as PEM, since no path of the server is a caller's to name. */
+export const NetworkInput = Type.Object(
+  {
+    proxy: Type.Optional(Type.String({ minLength: 1, maxLength: 2_000 })),
+    ca: Pem(),
+    clientCert: Pem(),
+    /** Secret: it is stored apart, encrypted. */
+    clientKey: Pem(),
+    insecureTls: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+)
+
 /** How an upstream is connected to (pull-through.md §6.1). */
 export interface NetworkSettings {
   readonly proxy: 'environment' | 'none' | URL
@@ -53,15 +68,29 @@ export async function readNetwork(
   if ((cert === '') !== (key === '')) {
     throw new ConfigError(`${where}: network: clientCertFile and clientKeyFile go together`)
   }
-  try {
-    createSecureContext({ ca: ca || undefined, cert: cert || undefined, key: key || undefined } as never)
-  } catch (error) {
-    throw new ConfigError(`${where}: network: the certificates cannot be used: ${(error as Error).message}`)
-  }
+  checkCertificates(where, ca, cert, key)
   return {
     proxy: proxyNamed(where, file, environment),
-    ca: [globalCa, ca].filter((one) => one !== '').join('\n'),
+    ca: joinPem(globalCa, ca),
     clientCertificate: cert === '' ? null : { cert, key },
+    insecureTls,
+  }
+}
+
+/** The same from the texts themselves, over REST; a client certificate goes with the key. Throws ConfigError as above. */
+export function readNetworkInput(
+  where: string,
+  { proxy, ca = '', clientCert = '', insecureTls = false }: Static<typeof NetworkInput> = {},
+  { clientKey, globalCa }: { clientKey: string; globalCa: string },
+): NetworkSettings {
+  if ((clientCert === '') !== (clientKey === '')) {
+    throw new ConfigError(`${where}: network: clientCert and clientKey go together`)
+  }
+  checkCertificates(where, ca, clientCert, clientKey)
+  return {
+    proxy: proxyNamed(where, proxy === undefined ? {} : { proxy }, {}),
+    ca: joinPem(globalCa, ca),
+    clientCertificate: clientCert === '' ? null : { cert: clientCert, key: clientKey },
     insecureTls,
   }
 }
@@ -76,6 +105,18 @@ export async function readGlobalCa(path: string): Promise<string> {
   } catch (error) {
     throw new ConfigError(`mirrors.caFile: ${(error as Error).message}`)
   }
+}
+
+function checkCertificates(where: string, ca: string, cert: string, key: string): void {
+  try {
+    createSecureContext({ ca: ca || undefined, cert: cert || undefined, key: key || undefined } as never)
+  } catch (error) {
+    throw new ConfigError(`${where}: network: the certificates cannot be used: ${(error as Error).message}`)
+  }
+}
+
+function joinPem(...texts: string[]): string {
+  return texts.filter((text) => text !== '').join('\n')
 }
 
 function proxyNamed(

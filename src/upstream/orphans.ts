@@ -4,6 +4,10 @@ const MOST = 8
 export class Orphans {
   readonly #giveUps = new Set<() => void>()
 
+  get size(): number {
+    return this.#giveUps.size
+  }
+
   /** Gives up the oldest one when there are more than eight. */
   add(giveUp: () => void): void {
     this.#giveUps.add(giveUp)

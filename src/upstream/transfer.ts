@@ -66,7 +66,12 @@ export class Transfer {
     if (fits) this.#giveBack = await spool.space.claim(size, () => entry.written)
     if (this.#giveBack !== null) return
     response.body.destroy()
-    const why = limit === 0 ? 'the cache is full' : size > limit ? `more than ${limit} bytes are not stored` : 'no room to store it'
+    const why =
+      limit === 0
+        ? 'the cache is full'
+        : size > limit
+          ? `more than ${limit} bytes are not stored`
+          : 'no room to store it'
     throw new Uncacheable(why, arrived, await this.#published.known)
   }
 

@@ -1,26 +1,30 @@
-import { Op } from 'sequelize'
 import type { Accounts } from '../auth/accounts.ts'
 import type { Owner, Visibility } from '../auth/owner.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
 import { type Config, ConfigError } from '../config/config.ts'
 import type { Database } from '../db/connect.ts'
-import { NotFound } from '../errors.ts'
+import { NotFound, UpstreamUnavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Models } from '../models/index.ts'
 import type { UpstreamAdapter } from './adapter.ts'
-import { type OriginState, UpstreamClient } from './client.ts'
-import { staleSince } from './freshness.ts'
+import { UpstreamClient } from './client.ts'
 import type { HealthNews } from './health.ts'
 import type { Loops } from './loops.ts'
+import { Observation } from './observation.ts'
+import { UpstreamRows } from './upstream-rows.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
+import { describe, type UpstreamState } from './upstream-state.ts'
 
+/** ms for which what began with a client that was replaced may still send requests by it. */
+const LAST_REQUESTS = 60_000
 const STRICTEST_FIRST = ['private', 'limited', 'public'] as const
 
 /** Whether an upstream is asked; `blocked` also keeps what is held to itself (pull-through.md §3.4). */
 export type UpstreamMode = 'online' | 'offline' | 'blocked'
 
-/** One upstream at work. `mode` may change while it runs. */
+/** One upstream at work. Of one that was made over REST all but id, owner and adapter may change while it runs. */
 export interface Upstream {
   readonly id: number
   readonly settings: UpstreamSettings
@@ -29,17 +33,12 @@ export interface Upstream {
   readonly adapter: UpstreamAdapter
   readonly client: UpstreamClient
   readonly mode: UpstreamMode
+  /** Where it is declared. */
+  readonly origin: 'file' | 'rest'
 }
 
-/** What administrators see of an upstream. */
-export interface UpstreamState {
-  readonly name: string
-  readonly type: string
-  readonly owner: string
-  readonly url: string
-  readonly mode: UpstreamMode
-  readonly origins: OriginState[]
-}
+/** What an upstream is put to work with. */
+export type ReadyUpstream = Pick<Upstream, 'id' | 'settings' | 'owner' | 'mode' | 'origin'>
 
 /** What the upstreams are made from. */
 export interface UpstreamsParts {
@@ -50,6 +49,7 @@ export interface UpstreamsParts {
   clock: Clock
   config: Config
   log: Log
+  metrics: Metrics
   version: string
   loops: Loops
 }
@@ -59,11 +59,19 @@ const HEALTH = 'origin-health'
 
 /** The declared upstreams, by name, by mirror owner, by id. */
 export class Upstreams {
+  readonly rows: UpstreamRows
   readonly #parts: UpstreamsParts
-  readonly #byName = new Map<string, Upstream & { mode: UpstreamMode }>()
+  readonly #observation: Observation
+  readonly #byName = new Map<string, { -readonly [K in keyof Upstream]: Upstream[K] }>()
+  readonly #replaced = new Set<UpstreamClient>()
+  /** Of those that cannot be put to work, and why. */
+  readonly #unusable = new Map<number, { ownerId: number; type: string; name: string; problem: string }>()
+  #adapters: ReadonlyMap<string, UpstreamAdapter> = new Map()
 
   constructor(parts: UpstreamsParts) {
     this.#parts = parts
+    this.#observation = new Observation(parts)
+    this.rows = new UpstreamRows(parts)
     // The notice says that something changed, the row says what: a strange message cannot switch anything.
     parts.notices.subscribe('upstream-mode', (name) => void this.#reread(name))
     parts.notices.subscribe(HEALTH, (notice) => {
@@ -77,28 +85,76 @@ export class Upstreams {
    * Throws ConfigError for an alias that is somebody's name.
    */
   async declare(settings: readonly UpstreamSettings[], adapters: ReadonlyMap<string, UpstreamAdapter>): Promise<void> {
+    this.#adapters = adapters
     await this.#reserveAliases(settings)
     for (const one of settings) {
-      const visibility = visibilityOf(one.owner, settings)
-      const owner = await this.#parts.accounts.ensureMirror(one.owner, `Mirror of ${one.url.host}`, visibility)
-      if (visibility !== 'private' && one.auth?.credentials) {
-        this.#parts.log.warn(
-          { upstream: one.name, visibility },
-          'readers of the mirror may read whatever its credentials open',
-        )
-      }
-      const { id, mode } = await this.#declareRow(one, owner)
-      const adapter = adapters.get(one.type)!
-      const { config, clock, version, loops, notices, log } = this.#parts
-      const client = new UpstreamClient({
-        ...{ settings: one, adapter, config: config.mirrors, clock, version, loop: () => loops.outbound },
-        onHealth: (origin, news) => notices.publish(HEALTH, JSON.stringify({ name: one.name, origin, news })),
-      })
-      if (one.network?.insecureTls === true) {
-        log.warn({ upstream: one.name }, 'insecureTls: whoever answers is believed to be the upstream')
-      }
-      this.#byName.set(one.name, { id, settings: one, owner, adapter, client, mode })
+      const owner = await this.ensureOwner(one, settings)
+      const { id, mode } = await this.#parts.db.inTransaction((transaction) =>
+        this.rows.ofFile(one, owner.id, transaction),
+      )
+      this.put({ id, settings: one, owner, mode, origin: 'file' })
     }
+  }
+
+  /** By package type. */
+  get adapters(): ReadonlyMap<string, UpstreamAdapter> {
+    return this.#adapters
+  }
+
+  /** The mirror of an upstream, as visible as the strictest of `all` that it serves; see Accounts.ensureMirror. */
+  async ensureOwner(one: UpstreamSettings, all: readonly UpstreamSettings[]): Promise<Owner> {
+    const visibility = visibilityOf(one.owner, all)
+    if (visibility !== 'private' && one.auth?.credentials) {
+      this.#parts.log.warn(
+        { upstream: one.name, visibility },
+        'readers of the mirror may read whatever its credentials open',
+      )
+    }
+    return this.#parts.accounts.ensureMirror(one.owner, `Mirror of ${one.url.host}`, visibility)
+  }
+
+  /** Puts an upstream to work, or a changed one, whose requests that run go on as they began. */
+  put({ id, settings, owner, mode, origin }: ReadyUpstream): void {
+    this.#unusable.delete(id)
+    const before = this.findById(id)
+    if (settings.network?.insecureTls === true) {
+      this.#parts.log.warn({ upstream: settings.name }, 'insecureTls: whoever answers is believed to be the upstream')
+    }
+    const adapter = this.#adapters.get(settings.type)!
+    const upstream = { id, settings, owner, adapter, client: this.clientFor(settings), mode, origin }
+    if (before === null) {
+      this.#byName.set(settings.name, upstream)
+      return
+    }
+    this.#replace(before.client)
+    // In place: what holds the upstream sees it as it is now.
+    this.#byName.delete(before.settings.name)
+    this.#byName.set(settings.name, Object.assign(before, upstream))
+  }
+
+  /** Takes an upstream out of work; with `unusable`, because it cannot be. */
+  remove(id: number, unusable?: { ownerId: number; type: string; name: string; problem: string }): void {
+    if (unusable === undefined) this.#unusable.delete(id)
+    else this.#unusable.set(id, unusable)
+    const upstream = this.findById(id)
+    if (upstream === null) return
+    this.#byName.delete(upstream.settings.name)
+    this.#replace(upstream.client)
+  }
+
+  /** A client that nothing was asked by; what it learns of origins it tells the other replicas once it is at work. */
+  clientFor(settings: UpstreamSettings): UpstreamClient {
+    const { config, clock, version, loops, notices } = this.#parts
+    const client: UpstreamClient = new UpstreamClient({
+      ...{ settings, adapter: this.#adapters.get(settings.type)!, config: config.mirrors, clock, version },
+      loop: () => loops.outbound,
+      observation: this.#observation,
+      onHealth: (origin, news) => {
+        if (this.find(settings.name)?.client !== client) return
+        notices.publish(HEALTH, JSON.stringify({ name: settings.name, origin, news }))
+      },
+    })
+    return client
   }
 
   /** The upstream behind a mirror owner, or null. */
@@ -142,6 +198,17 @@ export class Upstreams {
     return null
   }
 
+  /**
+   * Throws UpstreamUnavailable when there is an upstream with this id, or of this owner and type, that cannot be put to
+   * work: nobody knows then what it has, and no other answers in its place.
+   */
+  requireUsable(which: { id: number } | { ownerId: number; type: string }): void {
+    for (const [id, { ownerId, type, name, problem }] of this.#unusable) {
+      const isMeant = 'id' in which ? id === which.id : ownerId === which.ownerId && type === which.type
+      if (isMeant) throw new UpstreamUnavailable(`upstream ${name} cannot be used: ${problem}`, { status: 503 })
+    }
+  }
+
   /** The first upstream at an origin. Throws NotFound. */
   atOrigin(origin: string): Upstream {
     for (const upstream of this.#byName.values()) if (upstream.settings.url.origin === origin) return upstream
@@ -170,14 +237,31 @@ export class Upstreams {
 
   /** Switches an upstream for all replicas and forgets its failures. Throws NotFound. */
   async setMode(name: string, mode: UpstreamMode): Promise<void> {
-    const { id } = this.getUpstream(name)
+    const { id, client } = this.getUpstream(name)
     await this.#parts.models.upstream.update({ mode, updatedAt: this.#parts.clock.now() }, { where: { id } })
-    this.#switch(name, mode)
+    this.switch(name, mode)
+    client.resetHealth()
     this.#parts.notices.publish('upstream-mode', name)
   }
 
+  /** Has an upstream in the mode that its row says, here; one that was in it already goes on undisturbed. */
+  switch(name: string, mode: UpstreamMode): void {
+    const upstream = this.#byName.get(name)
+    if (upstream === undefined || upstream.mode === mode) return
+    upstream.mode = mode
+    upstream.client.resetHealth()
+  }
+
   async close(): Promise<void> {
-    await Promise.all([...this.#byName.values()].map(({ client }) => client.close()))
+    const clients = [...this.all().map(({ client }) => client), ...this.#replaced]
+    await Promise.all(clients.map((client) => client.close()))
+  }
+
+  /** Idle connections end by themselves; those in use are waited for, and cut at the end only. */
+  #replace(client: UpstreamClient): void {
+    this.#replaced.add(client)
+    const timer = setTimeout(() => void client.finish().finally(() => this.#replaced.delete(client)), LAST_REQUESTS)
+    timer.unref()
   }
 
   #first(matches: (upstream: Upstream) => boolean): Upstream | null {
@@ -188,17 +272,10 @@ export class Upstreams {
   async #reread(name: string): Promise<void> {
     try {
       const row = await this.#parts.models.upstream.findOne({ where: { name }, attributes: ['mode'], raw: true })
-      if (row !== null && row.mode !== this.find(name)?.mode) this.#switch(name, row.mode)
+      if (row !== null) this.switch(name, row.mode)
     } catch (err) {
       this.#parts.log.warn({ err, upstream: name }, 'mode of the upstream not read again')
     }
-  }
-
-  #switch(name: string, mode: UpstreamMode): void {
-    const upstream = this.#byName.get(name)
-    if (upstream === undefined) return
-    upstream.mode = mode
-    upstream.client.resetHealth()
   }
 
   /** An account of that name would answer in place of the mirror. */
@@ -213,40 +290,10 @@ export class Upstreams {
       }
     }
   }
-
-  async #declareRow(settings: UpstreamSettings, owner: Owner): Promise<{ id: number; mode: UpstreamMode }> {
-    const { db, models, clock } = this.#parts
-    const { name, type } = settings
-    const baseUrl = settings.url.href
-    const now = clock.now()
-    return db.inTransaction(async (transaction) => {
-      const row = await models.upstream.findOne({ where: { name }, transaction })
-      if (row === null) {
-        const values = { name, type, ownerId: owner.id, baseUrl, createdAt: now, updatedAt: now }
-        const { id, mode } = await models.upstream.create(values, { transaction })
-        return { id, mode }
-      }
-      if (row.baseUrl !== baseUrl) {
-        // Validators of another server mean nothing, and what it said must be asked again; what is held stays held.
-        const where = { upstreamId: row.id }
-        await models.upstreamDocument.update({ etag: '', lastModified: '' }, { where, transaction })
-        const verifiedAt = staleSince(now, settings, this.#parts.config.mirrors)
-        const later = { ...where, verifiedAt: { [Op.gt]: verifiedAt } }
-        await models.upstreamDocument.update({ verifiedAt }, { where: later, transaction })
-      }
-      await row.update({ type, ownerId: owner.id, baseUrl, updatedAt: now }, { transaction })
-      return { id: row.id, mode: row.mode }
-    })
-  }
 }
 
 /** The strictest that any upstream of the mirror asks for. */
 function visibilityOf(owner: string, all: readonly UpstreamSettings[]): Visibility {
   const wanted = all.filter((one) => one.owner.toLowerCase() === owner.toLowerCase()).map((one) => one.visibility)
   return STRICTEST_FIRST.find((visibility) => wanted.includes(visibility)) ?? 'public'
-}
-
-function describe(upstream: Upstream): UpstreamState {
-  const { name, type, owner, url } = upstream.settings
-  return { name, type, owner, url: url.href, mode: upstream.mode, origins: upstream.client.states() }
 }

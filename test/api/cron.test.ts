@@ -37,7 +37,7 @@ describe('tasks over REST', () => {
     const app = await start()
     const response = await app.api('GET', '/admin/cron?limit=3')
     expect(response.statusCode).toBe(200)
-    expect(response.headers['x-total-count']).toBe('4')
+    expect(response.headers['x-total-count']).toBe('5')
     const tasks = response.json() as Task[]
     expect(tasks.map(({ name }) => name)).toEqual([
       'cleanup_access_tokens',
@@ -127,5 +127,32 @@ describe('tasks over REST', () => {
     await run(app, 'broken')
     await run(app, 'broken')
     expect(done).toHaveLength(2)
+  })
+
+  test('nothing begins any more when the server stops', async () => {
+    const app = await start()
+    const { schedule } = app.services
+    const begun: string[] = []
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const work = (name: string) => async () => {
+      begun.push(name)
+      await gate
+      return {}
+    }
+    schedule.add(
+      { name: 'first', steps: { one: work('one'), two: work('two') } },
+      { name: 'second', steps: { three: work('three') } },
+    )
+    const night = schedule.runDue(Number.POSITIVE_INFINITY)
+    await vi.waitFor(() => expect(begun).toEqual(['one']))
+    await schedule.close()
+    release()
+    await night
+    schedule.run('second')
+    await schedule.settle()
+    expect(begun).toEqual(['one'])
   })
 })

@@ -66,7 +66,7 @@ describe('a job that acts for an organization', () => {
       }
     }
     expect(await read(job, 'acme')).not.toBe(401)
-    const ofPackages = /^\w+ \/api\/(v1\/)?packages\/:owner(\/|$)/
+    const ofPackages = /^\w+ \/api\/(v1\/)?packages\/(:owner(\/|$)|explain$)/
     expect([...passed].filter((route) => !ofPackages.test(route))).toEqual(['GET /api/v1/token'])
     const ofAccounts = /\/npm\/-\/(user|npm\/v1\/(user|tokens)|whoami)/
     expect([...passed].filter((route) => ofAccounts.test(route))).toEqual([
@@ -114,6 +114,24 @@ describe('a job that acts for an organization', () => {
       expect((await server.api('GET', path, undefined, job)).statusCode, path).toBe(403)
     }
     await server.api('DELETE', `/user/trusted_publishers/${admins}`)
+  })
+
+  test('decides nothing of the packages that it writes', async () => {
+    const before = (await server.api('GET', '/packages/acme/generic/lib/1.0.0', undefined, ann)).json()
+    const job = await jobOf()
+    const own = '/packages/acme/generic/lib'
+    for (const visibility of ['private', 'inherited']) {
+      expect((await server.api('PATCH', own, { visibility }, job)).statusCode).toBe(403)
+    }
+    const npm = '/api/packages/acme/npm/-/package/lib/access'
+    const headers = { authorization: job }
+    const payload = { access: 'restricted' }
+    expect((await server.inject({ method: 'POST', url: npm, headers, payload })).statusCode).toBe(403)
+    expect((await server.api('POST', '/orgs/acme/repos', { name: 'app' }, ann)).statusCode).toBe(201)
+    expect((await server.api('POST', `${own}/-/link/app`, undefined, job)).statusCode).toBe(201)
+    expect((await server.api('POST', `${own}/-/unlink`, undefined, job)).statusCode).toBe(403)
+    expect((await server.api('POST', `${own}/-/unlink`, undefined, ann)).statusCode).toBe(204)
+    expect((await server.api('GET', '/packages/acme/generic/lib/1.0.0', undefined, ann)).json()).toEqual(before)
   })
 
   test('can look at its token and give it up', async () => {

@@ -78,7 +78,7 @@ function start({ adapter: changes, ...file }: StartOptions = {}): UpstreamClient
 const { mirrors: config } = await loadConfig({ ENTREPOT_MIRRORS_RETRIES: '0' })
 const withCredentials = (kind: 'docker' | 'basic'): UpstreamAuth => ({
   kind,
-  credentials: new Credentials('mirror', 'hunter2'),
+  credentials: Credentials.basic('mirror', 'hunter2'),
   realmHosts: [],
 })
 

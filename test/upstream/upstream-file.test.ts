@@ -77,7 +77,7 @@ describe('readUpstreamFiles', () => {
     await write('a.yaml', `type: oci\nowner: a\nurl: https://a.example\n${AUTH}`)
     const [signedIn] = await read({ HUB_USER: 'me', HUB_TOKEN: 'secret' })
     expect(signedIn).toMatchObject({ visibility: 'private', auth: { kind: 'docker', realmHosts: ['auth.a.example'] } })
-    expect(signedIn?.auth?.credentials?.basic).toBe(`Basic ${Buffer.from('me:secret').toString('base64')}`)
+    expect(signedIn?.auth?.credentials?.authorization).toBe(`Basic ${Buffer.from('me:secret').toString('base64')}`)
     const stranger = { visibility: 'public', auth: { kind: 'docker', credentials: null } }
     expect((await read())[0]).toMatchObject(stranger)
     expect((await read({ HUB_USER: '', HUB_TOKEN: '' }))[0]).toMatchObject(stranger)

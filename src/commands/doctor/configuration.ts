@@ -1,5 +1,6 @@
 import { type Config, loadConfig } from '../../config/config.ts'
 import { requireKnownTypes } from '../../services.ts'
+import { readGlobalCa } from '../../upstream/network-settings.ts'
 import { readUpstreamFiles } from '../../upstream/upstream-file.ts'
 import type { UpstreamSettings } from '../../upstream/upstream-settings.ts'
 import { parseAllowedHosts } from '../../webhooks/allowed-hosts.ts'
@@ -30,11 +31,16 @@ export async function checkConfiguration(report: Report, environment: NodeJS.Pro
 /** The declared upstreams, or null when the server would not start with them. */
 export async function readUpstreams(
   report: Report,
-  { upstreamsDir }: Config,
+  { upstreamsDir, mirrors }: Config,
   environment: NodeJS.ProcessEnv,
 ): Promise<UpstreamSettings[] | null> {
   try {
-    const settings = await readUpstreamFiles(upstreamsDir, environment, upstreamAdapters())
+    const settings = await readUpstreamFiles(
+      upstreamsDir,
+      environment,
+      upstreamAdapters(),
+      await readGlobalCa(mirrors.caFile),
+    )
     if (settings.length === 0) report.ok('upstreams', `${upstreamsDir} declares none`)
     return settings
   } catch (error) {

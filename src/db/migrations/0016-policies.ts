@@ -43,8 +43,6 @@ export async function up(queryInterface: QueryInterface): Promise<void> {
       first_seen: bigint,
       absent_at: bigint,
       published_at: { type: DataTypes.BIGINT, allowNull: true },
-      state: { ...words, defaultValue: 'normal' },
-      state_at: { ...bigint, defaultValue: 0 },
     },
     binary,
   )

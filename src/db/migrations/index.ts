@@ -23,6 +23,7 @@ import * as teamRepositories from './0021-team-repositories.ts'
 import * as dueDeliveries from './0022-due-deliveries.ts'
 import * as eviction from './0023-eviction.ts'
 import * as restUpstreams from './0024-rest-upstreams.ts'
+import * as attachments from './0025-attachments.ts'
 import { repeatable } from './repeatable.ts'
 
 /** ms that a process waits for another one's migrations. */
@@ -41,15 +42,16 @@ const migrations = [
   { name: '0010-repositories', up: repositories.up },
   { name: '0011-account-redirects', up: accountRedirects.up },
   { name: '0012-two-factor', up: twoFactor.up },
+  { name: '0013-trusted-publishers', up: trustedPublishers.up },
   { name: '0014-external-identities', up: externalIdentities.up },
   { name: '0015-package-visibility', up: packageVisibility.up },
   { name: '0016-policies', up: policies.up },
-  { name: '0013-trusted-publishers', up: trustedPublishers.up },
   { name: '0020-job-runs', up: jobRuns.up },
   { name: '0021-team-repositories', up: teamRepositories.up },
   { name: '0022-due-deliveries', up: dueDeliveries.up },
   { name: '0023-eviction', up: eviction.up },
   { name: '0024-rest-upstreams', up: restUpstreams.up },
+  { name: '0025-attachments', up: attachments.up },
 ]
 
 /**

@@ -4,7 +4,8 @@ import type { NamePolicy } from '../../policies/name-policy.ts'
 import type { Services } from '../../services.ts'
 import type { Digest } from '../../storage/digest.ts'
 import type { OpenedArtifact } from '../../upstream/artifacts.ts'
-import { cacheHeaders } from '../../upstream/cache-status.ts'
+import { cacheHeaders } from '../../upstream/cache-headers.ts'
+import type { CacheStatus } from '../../upstream/cache-status.ts'
 import type { DocumentOptions } from '../../upstream/documents.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { bufferSource, readAll } from './bytes.ts'
@@ -85,8 +86,8 @@ export class MirroredImages implements ContainerSource {
     return {
       names: n === null ? rest : rest.slice(0, n),
       hasMore: n !== null && rest.length > n,
-      headers: cacheHeaders(held.status, this.#upstream.owner.name),
-      cacheControl: cacheControl.document(this.#isPublic),
+      headers: this.#tagHeaders(held.status),
+      cacheControl: this.#tagControl,
     }
   }
 
@@ -122,7 +123,7 @@ export class MirroredImages implements ContainerSource {
     const target = await held.accepted()
     const digest = (await this.#policy?.digestOfTag(tag, target.digest, held.fetchedAt)) ?? target.digest
     const known = await this.#rows.findTagged(name, tag)
-    const how = { headers: cacheHeaders(held.status, this.#upstream.owner.name), cacheControl: this.#tagControl }
+    const how = { headers: this.#tagHeaders(held.status), cacheControl: this.#tagControl }
     if (method === 'HEAD' && digest === target.digest && (known === null || known === digest)) {
       const source = async () => bufferSource(Buffer.alloc(0))
       return { ...how, ...target, digest: requireDigest(digest), source, lastModified: null, versionId: null }
@@ -137,7 +138,7 @@ export class MirroredImages implements ContainerSource {
       if (this.#policy !== null && !(await this.#policy.serves(known))) throw failure
       this.#services.log.warn({ err: error, name, tag }, 'the tag moved and its manifest cannot be had')
       const answer = await this.#manifest(name, requireDigest(known), 'GET')
-      const headers = cacheHeaders({ hit: true, detail: 'STALE_ERROR' }, this.#upstream.owner.name)
+      const headers = this.#tagHeaders({ hit: true, detail: 'STALE_ERROR' })
       return { ...answer, headers, cacheControl: this.#tagControl }
     }
   }
@@ -223,7 +224,12 @@ export class MirroredImages implements ContainerSource {
     }
   }
 
+  #tagHeaders(status: CacheStatus): Record<string, string> {
+    const vary = this.#isPublic ? 'Accept' : 'Accept, Authorization'
+    return { ...cacheHeaders(status, this.#upstream.owner.name), vary }
+  }
+
   get #tagControl(): string {
-    return cacheControl.hosted(this.#isPublic)
+    return cacheControl.tag(this.#isPublic)
   }
 }

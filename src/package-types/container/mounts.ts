@@ -6,6 +6,7 @@ import type { Digest } from '../../storage/digest.ts'
 import { findRepositoriesOf, findRepositoryBlob } from './blob-queries.ts'
 import { fileExistingBlob, type PushTarget } from './blobs.ts'
 import { CONTAINER } from './names.ts'
+import { formatDigest } from './path.ts'
 import { canonicalRepository } from './repository.ts'
 
 /** Repositories that are looked at when the client names none. */
@@ -34,7 +35,7 @@ export async function mountBlob(
   const candidates =
     from === null ? await findCandidates(services, digest, target.owner) : named === null ? [] : [named]
   for (const candidate of candidates) {
-    if (!(await mayPull(services, doer, candidate))) continue
+    if (!(await mayPull(services, doer, candidate)) || (await isRefused(services, candidate, target, digest))) continue
     const { owner, name } = candidate
     const blob = await findRepositoryBlob(services.db, { ownerId: owner.id, name }, digest)
     if (blob !== null && (await fileExistingBlob(services, target, blob))) return true
@@ -49,6 +50,23 @@ async function mayPull(services: Services, doer: Doer, candidate: Candidate): Pr
     if ((await findRefusal(services, one, candidate, 'read')) === null) return true
   }
   return false
+}
+
+/** What a policy refuses cannot be had by taking it from the mirror that holds it (security.md S28). */
+async function isRefused(
+  { upstream: engine, policies }: Services,
+  { owner, name }: Candidate,
+  target: PushTarget,
+  digest: Digest,
+): Promise<boolean> {
+  const upstream = engine.forOwner(owner.id, CONTAINER)
+  if (upstream === null) return false
+  const policy = await policies.of({
+    ...{ type: CONTAINER, name, upstream: { id: upstream.id, isTrusted: upstream.settings.trust === 'trusted' } },
+    organizationId: target.owner.kind === 'organization' ? target.owner.id : null,
+  })
+  // What a digest names has no age.
+  return policy !== null && policy.decide(formatDigest(digest), 0).verdict === 'refused'
 }
 
 async function findCandidates({ db, accounts }: Services, digest: Digest, first: Owner): Promise<Candidate[]> {

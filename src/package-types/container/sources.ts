@@ -17,7 +17,7 @@ export async function sourceOf({
 }: Pick<Call, 'request' | 'owner' | 'name'>): Promise<ContainerSource> {
   const { services } = request.server
   const resolution = await services.upstream.resolve(request.doer, owner, CONTAINER, name)
-  if (resolution.kind === 'hosted') return new HostedImages(services, owner)
+  if (resolution.kind !== 'mirror') return new HostedImages(services, owner)
   const source = { ...resolution, wishes: cacheWishesOf(request.headers) }
   return new MirroredImages(services, memoryOf(services), name, source)
 }

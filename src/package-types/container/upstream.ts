@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { parseDigest } from '../../storage/digest.ts'
 import type { DocumentRequest, UpstreamAdapter } from '../../upstream/adapter.ts'
 import { acceptedManifests, isManifestType, mediaTypeOf } from './media-types.ts'
+import { property } from './names.ts'
 import { parseRegistryPath } from './path.ts'
 import type { ReferrerDescriptor } from './source.ts'
 import { compileVersions } from './tag-patterns.ts'
@@ -28,7 +29,10 @@ export const upstream: UpstreamAdapter = {
     { additionalProperties: false },
   ),
   nameDocument: tagListRequest,
+  sample: versionCheck,
   compileVersions,
+  // An image without one of its layers is worth nothing.
+  versionParts: { part: property.blob, child: property.reference },
   tokenScope: (url) => {
     const path = /\/v2\/(.+)$/s.exec(url.pathname)?.[1]
     const parsed = path === undefined ? null : parseRegistryPath(path)
@@ -36,6 +40,11 @@ export const upstream: UpstreamAdapter = {
   },
   // After a token was obtained: most registries answer so for repositories that do not exist.
   absentStatuses: [401, 403],
+}
+
+/** Every registry answers it, and to whom it signs in alone (OCI distribution-spec, Determining Support). */
+function versionCheck(): DocumentRequest<NonNullable<unknown>> {
+  return { kind: 'check', key: 'v2', path: 'v2/', accept: 'application/json', parse: (body) => body }
 }
 
 /**

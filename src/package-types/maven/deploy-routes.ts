@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 import { Invalid } from '../../errors.ts'
 import { rawBody, readBody } from '../../http/raw-body.ts'
 import { pathOf } from './address.ts'
@@ -6,6 +7,7 @@ import { announceSnapshot, checkChecksum, deployFile, namePlugins } from './depl
 
 const MAX_CHECKSUM = 4 * 1024
 const MAX_METADATA = 8 * 1024 * 1024
+const schema = { querystring: Type.Object({ confirm_shadow: Type.Optional(Type.Boolean()) }) }
 
 /** `PUT` of files, their checksums and metadata (maven.md §2). */
 export const deployRoutes: FastifyPluginAsyncTypebox = async (scope) => {
@@ -14,7 +16,7 @@ export const deployRoutes: FastifyPluginAsyncTypebox = async (scope) => {
     delete headers['content-type']
   })
 
-  scope.put('/*', { config: { access: 'write' } }, async (request, reply) => {
+  scope.put('/*', { config: { access: 'write' }, schema }, async (request, reply) => {
     const { services } = scope
     const { owner } = request.target!
     const parsed = pathOf(request)
@@ -31,7 +33,9 @@ export const deployRoutes: FastifyPluginAsyncTypebox = async (scope) => {
     if (path.kind === 'file') {
       const header = request.headers['content-length']
       const length = header === undefined ? null : Number(header)
-      await deployFile(services, { owner, creator: request.doer.user }, path, rawBody(request), length)
+      const confirmsShadow = request.query.confirm_shadow === true
+      const deployer = { owner, creator: request.doer.user, confirmsShadow }
+      await deployFile(services, deployer, path, rawBody(request), length)
       return reply.code(201).send()
     }
     const bytes = await readBody(request, MAX_METADATA)

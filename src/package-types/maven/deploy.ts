@@ -30,6 +30,8 @@ const MAX_PLUGINS = 1_000
 export interface Deployer {
   readonly owner: Owner
   readonly creator: Owner | null
+  /** Whether the name may be one that came from an upstream so far. */
+  readonly confirmsShadow: boolean
 }
 
 /**
@@ -39,7 +41,7 @@ export interface Deployer {
  */
 export async function deployFile(
   services: Services,
-  { owner, creator }: Deployer,
+  { owner, creator, confirmsShadow }: Deployer,
   path: FilePath,
   body: Readable,
   length: number | null,
@@ -60,7 +62,7 @@ export async function deployFile(
     }
     const name = packageName(path)!
     await packages.createPackageOrAddFileToExisting(
-      { owner, creator, type: MAVEN, name, version: path.version, semverCompatible: false, metadata },
+      { owner, creator, type: MAVEN, name, version: path.version, semverCompatible: false, metadata, confirmsShadow },
       { filename: path.filename, content, isLead, overwrite: isSnapshot(path.version) },
       pom === null ? undefined : also,
     )

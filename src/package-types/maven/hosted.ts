@@ -17,10 +17,17 @@ import {
 } from './coordinates.ts'
 import { digestsOfBlob } from './files.ts'
 import { renderMetadata } from './hosted-document.ts'
-import { renderArtifactMetadata, renderSnapshotMetadata } from './metadata-xml.ts'
+import { formatTime, renderArtifactMetadata, renderSnapshotMetadata } from './metadata-xml.ts'
 import { readSnapshot, readVersions } from './queries.ts'
 import { newestFiles, parseBuildFile } from './snapshots.ts'
-import type { ChecksumAnswer, DigestedDocument, DocumentAnswer, FileAnswer, MavenSource } from './source.ts'
+import type {
+  ArtifactShare,
+  ChecksumAnswer,
+  DigestedDocument,
+  DocumentAnswer,
+  FileAnswer,
+  MergeableMaven,
+} from './source.ts'
 
 /** What was rendered, or that there is nothing to render. */
 interface Rendered {
@@ -35,7 +42,8 @@ const NOTHING: Rendered = Object.freeze({ document: null })
 const OVERHEAD = 1_000
 
 /** The packages that an owner has published here. A warm answer runs no SQL and renders nothing. */
-export class HostedMaven implements MavenSource {
+export class HostedMaven implements MergeableMaven {
+  readonly isOffline = false
   readonly #services: Services
   readonly #findGroup: FindGroup
   readonly #owner: Owner
@@ -75,6 +83,37 @@ export class HostedMaven implements MavenSource {
     const group = path.kind === 'metadata' ? await this.#findGroup(groupOf(path)) : null
     if (group === null) throw new NotFound('file')
     return { ...group.document, headers: {}, cacheControl: cacheControl.hosted(group.isPublic) }
+  }
+
+  get label(): string {
+    return this.#owner.name
+  }
+
+  async share(path: MetadataPath): Promise<ArtifactShare> {
+    const { lookup } = this.#services.packages
+    const name = packageName(path)!
+    const { versions } = await lookup.remember(
+      { ownerId: this.#owner.id, type: MAVEN, name },
+      'listed-versions',
+      [],
+      async () => {
+        const row = await lookup.findPackage(this.#owner.id, MAVEN, name)
+        return { versions: row === null ? [] : await readVersions(this.#services.db, row.id) }
+      },
+    )
+    if (versions.length === 0) throw new NotFound('file')
+    const newest = versions.reduce((latest, { createdAt }) => Math.max(latest, createdAt), 0)
+    return {
+      stamp: versions.map(({ version, createdAt }) => `${version}@${createdAt}`).join('/'),
+      versions: versions.map(({ version }) => version),
+      lastUpdated: formatTime(newest),
+      ...{ refused: new Map(), policy: null, headers: {} },
+    }
+  }
+
+  async holds(path: FilePath | SnapshotMetadataPath): Promise<boolean> {
+    const { lookup } = this.#services.packages
+    return (await lookup.findVersion(this.#owner.id, MAVEN, packageName(path)!, path.version)) !== null
   }
 
   async #find(path: FilePath): Promise<FileRecord> {

@@ -183,7 +183,8 @@ function toUpdated(timestamp: string): string {
   return timestamp.replace('.', '')
 }
 
-function formatTime(ms: number): string {
+/** `yyyyMMddHHmmss` in UTC, as `lastUpdated` has it; `ms` since the epoch. */
+export function formatTime(ms: number): string {
   return new Date(ms).toISOString().replace(/\D/g, '').slice(0, 'yyyyMMddHHmmss'.length)
 }
 

@@ -7,7 +7,8 @@ import type { Services } from '../../services.ts'
 import { type Algorithm, digestsOf } from '../../storage/digest.ts'
 import type { DocumentRequest } from '../../upstream/adapter.ts'
 import type { OpenedArtifact } from '../../upstream/artifacts.ts'
-import { type CacheStatus, cacheHeaders } from '../../upstream/cache-status.ts'
+import { cacheHeaders } from '../../upstream/cache-headers.ts'
+import type { CacheStatus } from '../../upstream/cache-status.ts'
 import type { HeldDocument } from '../../upstream/documents.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import {
@@ -18,15 +19,22 @@ import {
   isSnapshot,
   type MetadataPath,
   type RepositoryPath,
+  type SnapshotMetadataPath,
 } from './coordinates.ts'
 import { renderRestrictedMetadata } from './metadata-xml.ts'
 import { MirrorPolicy } from './mirror-policy.ts'
 import type { MirroredDocuments } from './mirrored-documents.ts'
 import { MirroredFile } from './mirrored-files.ts'
-import type { ChecksumAnswer, DocumentAnswer, FileAnswer, MavenSource } from './source.ts'
+import type { ArtifactShare, ChecksumAnswer, DocumentAnswer, FileAnswer, MergeableMaven } from './source.ts'
 import { optionsOf } from './upstream.ts'
 import { isPage } from './upstream-checksums.ts'
-import { checksumRequest, documentRequest, stateRequest, type UpstreamDocument } from './upstream-documents.ts'
+import {
+  checksumRequest,
+  documentRequest,
+  metadataRequest,
+  stateRequest,
+  type UpstreamDocument,
+} from './upstream-documents.ts'
 import { compareVersions } from './versions.ts'
 
 /** XML of strangers may be a page with scripts; it must not run here. */
@@ -42,12 +50,13 @@ export interface MirroredArtifact {
 }
 
 /** The packages of one upstream (maven.md §6). What clients say about caches is not heeded: Maven says it always. */
-export class MirroredMaven implements MavenSource {
+export class MirroredMaven implements MergeableMaven {
   readonly #services: Services
   readonly #documents: MirroredDocuments
   readonly #upstream: Upstream
   readonly #isPublic: boolean
   readonly #method: 'GET' | 'HEAD'
+  readonly #namePolicy: NamePolicy | null
   readonly #policy: MirrorPolicy | null
 
   constructor(services: Services, documents: MirroredDocuments, source: MirroredArtifact) {
@@ -56,13 +65,14 @@ export class MirroredMaven implements MavenSource {
     this.#upstream = source.upstream
     this.#isPublic = source.isPublic
     this.#method = source.method
+    this.#namePolicy = source.policy
     this.#policy = source.policy === null ? null : new MirrorPolicy(services, source.upstream, source.policy)
   }
 
   async file(path: FilePath): Promise<FileAnswer> {
     this.#refuseSnapshots(path)
     await this.#policy?.requireServed(path)
-    const opened = await this.#open(path, await this.#stateOf(path))
+    const opened = await this.#open(path, await this.#stateOf(path), this.#method)
     const { sha256 } = opened
     return {
       source: opened.source,
@@ -116,6 +126,47 @@ export class MirroredMaven implements MavenSource {
     }
   }
 
+  get label(): string {
+    return this.#upstream.settings.name
+  }
+
+  get isOffline(): boolean {
+    return this.#upstream.mode === 'offline'
+  }
+
+  async share(path: MetadataPath): Promise<ArtifactShare> {
+    const held = await this.#held(metadataRequest(path))
+    const { metadata } = await held.accepted()
+    const verdicts = (await this.#policy?.verdicts(path, held)) ?? null
+    return {
+      stamp: `${this.#upstream.id}.${held.version}.${verdicts?.stamp ?? ''}`,
+      versions: metadata?.versions ?? [],
+      lastUpdated: metadata?.lastUpdated?.replace('.', '') ?? null,
+      refused: verdicts?.refused ?? new Map(),
+      policy: this.#namePolicy,
+      headers: this.#headers(held.status),
+    }
+  }
+
+  /** Not every repository lists what it has: its POM, or the metadata of a snapshot, proves a version too. */
+  async holds(path: FilePath | SnapshotMetadataPath): Promise<boolean> {
+    const { group, artifact, version } = path
+    if (belongsToSnapshot(path) && !optionsOf(this.#upstream).hasSnapshots) return false
+    const lower = version.toLowerCase()
+    try {
+      const { versions } = await this.share({ kind: 'metadata', group, artifact })
+      if (versions.some((one) => one.toLowerCase() === lower)) return true
+    } catch (error) {
+      if (!(error instanceof NotFound)) throw error
+    }
+    if (isSnapshot(version)) await this.#held(metadataRequest({ ...path, kind: 'snapshot-metadata' }))
+    else {
+      const filename = `${artifact}-${version}.pom`
+      await this.#open({ kind: 'file', group, artifact, version, filename }, null, 'HEAD')
+    }
+    return true
+  }
+
   /** null: there is no policy. Throws Blocked where it leaves nothing. */
   async #verdicts(path: MetadataPath, held: HeldDocument<UpstreamDocument>): Promise<Verdicts | null> {
     if (this.#policy === null) return null
@@ -124,10 +175,10 @@ export class MirroredMaven implements MavenSource {
     return verdicts
   }
 
-  async #open(path: FilePath, state: string | null): Promise<OpenedArtifact> {
+  async #open(path: FilePath, state: string | null, method: 'GET' | 'HEAD'): Promise<OpenedArtifact> {
     const { artifacts } = this.#services.upstream
-    const opened = await artifacts.open(this.#upstream, this.#request(path, state, this.#method))
-    if (this.#method === 'GET' || opened.status.hit) return opened
+    const opened = await artifacts.open(this.#upstream, this.#request(path, state, method))
+    if (method === 'GET' || opened.status.hit) return opened
     // Nothing lists what is there: an upstream that tells nothing by HEAD must show the file itself.
     if (opened.contentType === null) return artifacts.open(this.#upstream, this.#request(path, state, 'GET'))
     if (!opened.isVerified && isPage({ 'content-type': opened.contentType })) {

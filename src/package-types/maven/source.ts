@@ -1,7 +1,9 @@
 import type { RenderedDocument } from '../../http/send-document.ts'
+import type { Decision } from '../../policies/decision.ts'
+import type { NamePolicy } from '../../policies/name-policy.ts'
 import type { ByteSource } from '../../storage/blob-store.ts'
 import type { Algorithm, Digests } from '../../storage/digest.ts'
-import type { DocumentPath, FilePath } from './coordinates.ts'
+import type { DocumentPath, FilePath, MetadataPath, SnapshotMetadataPath } from './coordinates.ts'
 
 /** What goes along with every answer. */
 export interface AnswerHeaders {
@@ -48,4 +50,33 @@ export interface MavenSource {
   file(path: FilePath): Promise<FileAnswer>
   checksum(path: FilePath, algorithm: Algorithm): Promise<ChecksumAnswer>
   document(path: DocumentPath): Promise<DocumentAnswer>
+}
+
+/** What one source has of an artifact, to be merged with what others have. */
+export interface ArtifactShare {
+  /** Changes with the versions and with what is refused of them. */
+  readonly stamp: string
+  /** All of them, snapshots too. */
+  readonly versions: readonly string[]
+  /** `yyyyMMddHHmmss`, or null. */
+  readonly lastUpdated: string | null
+  /** By version. */
+  readonly refused: ReadonlyMap<string, Decision>
+  readonly policy: NamePolicy | null
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** A source that may be one of several. */
+export interface MergeableMaven extends MavenSource {
+  /** What people call it. */
+  readonly label: string
+  /** Whether it may have what it says it has not. */
+  readonly isOffline: boolean
+  /** What its metadata of an artifact lists. Throws NotFound where there is none. */
+  share(path: MetadataPath): Promise<ArtifactShare>
+  /**
+   * Whether the version of a path is one of its own, in whatever case and whether a policy refuses it or not. Throws
+   * NotFound for what it has nothing of, UpstreamUnavailable when that is unclear.
+   */
+  holds(path: FilePath | SnapshotMetadataPath): Promise<boolean>
 }

@@ -2,14 +2,17 @@ import type { Doer } from '../../auth/authenticator.ts'
 import type { Owner } from '../../auth/owner.ts'
 import { NotFound } from '../../errors.ts'
 import type { Target } from '../../http/decorate.ts'
+import { isPublicPackage } from '../../http/package-visibility.ts'
 import type { Services } from '../../services.ts'
+import type { MirrorSource } from '../../upstream/resolution.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { groupOf, MAVEN, packageName, type RepositoryPath } from './coordinates.ts'
 import { HostedGroups } from './groups.ts'
 import { type FindGroup, HostedMaven } from './hosted.ts'
+import { MergedMaven } from './merged.ts'
 import { MirroredMaven } from './mirrored.ts'
 import { MirroredDocuments } from './mirrored-documents.ts'
-import type { MavenSource } from './source.ts'
+import type { MavenSource, MergeableMaven } from './source.ts'
 
 type Method = 'GET' | 'HEAD'
 
@@ -34,10 +37,16 @@ export class Sources {
     const { upstream: engine } = this.#services
     const resolution = await engine.resolve(doer, owner, MAVEN, name, (upstream) => this.#has(upstream, path))
     if (resolution.kind === 'hosted') return this.#hosted(doer, target)
-    return new MirroredMaven(this.#services, this.#documents, { ...resolution, method })
+    const mirrored = (source: MirrorSource) => new MirroredMaven(this.#services, this.#documents, { ...source, method })
+    if (resolution.kind === 'mirror') return mirrored(resolution)
+    const [, ...mirrors] = resolution.sources
+    return new MergedMaven(this.#documents, {
+      ...{ owner, sources: [this.#hosted(doer, target), ...mirrors.map(mirrored)] },
+      isPublic: resolution.isPublic && (await isPublicPackage(this.#services, owner, MAVEN, name)),
+    })
   }
 
-  #hosted(doer: Doer, { owner, hiddenOwner = owner }: Target): MavenSource {
+  #hosted(doer: Doer, { owner, hiddenOwner = owner }: Target): MergeableMaven {
     return new HostedMaven(this.#services, (group) => this.#findGroup(doer, hiddenOwner, group), owner)
   }
 

@@ -25,6 +25,7 @@ export const upstream: UpstreamAdapter = {
     const [artifact = '', group = ''] = name.split(':').reverse()
     return metadataRequest({ kind: 'metadata', group, artifact })
   },
+  sample: () => metadataRequest({ kind: 'metadata', group: 'junit', artifact: 'junit' }),
   compilePattern,
   compileVersions,
 }

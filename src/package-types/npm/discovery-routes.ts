@@ -102,7 +102,8 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const version = spec.slice(at + 1)
     if (path === null || path.rest.length > 0 || version === '') throw new NotFound('route')
     const resolution = await services.upstream.resolve(request.doer, request.target!.owner, 'npm', path.name)
-    if (resolution.kind === 'hosted') throw new NotFound('version', `${spec} with attestations`)
+    // Whose version a merged one is decides its documents; they are asked for their own.
+    if (resolution.kind !== 'mirror') throw new NotFound('version', `${spec} with attestations`)
     const address = `-/npm/v1/attestations/${encodeURIComponent(path.name)}@${encodeURIComponent(version)}`
     return passThrough(request, reply, resolution.upstream, address)
   }

@@ -1,3 +1,5 @@
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
 import type { Owner } from '../../auth/owner.ts'
 import { Cache } from '../../cache/cache.ts'
 import type { Notices } from '../../cache/notices.ts'
@@ -9,11 +11,12 @@ import type { PackageEvents } from '../../packages/events.ts'
 import type { PackageRow } from '../../packages/package-info.ts'
 import type { Services } from '../../services.ts'
 import { tarballFileName, versionOfFile } from './names.ts'
-import { contentTypes, type Form, renderManifest, renderPackument } from './packument.ts'
+import { contentTypes, type Form, type Packument, renderManifest, renderPackument } from './packument.ts'
 import { type PackageRows, readPackage, readReadme } from './queries.ts'
-import type { DocumentAnswer, NpmSource, TarballAnswer } from './source.ts'
+import type { DocumentAnswer, MergeableNpm, PackageShare, TarballAnswer } from './source.ts'
 import { findVersion, modifiedAt, toDistTags, toPackument } from './stored-packument.ts'
 
+const gunzipAsync = promisify(gunzip)
 const JSON_TYPE = contentTypes.full
 /** Bytes that a document in memory costs beside its buffers. */
 const OVERHEAD = 500
@@ -42,7 +45,8 @@ export class HostedDocuments {
 }
 
 /** The packages that an owner has published here. A warm answer runs no SQL and parses nothing. */
-export class HostedNpm implements NpmSource {
+export class HostedNpm implements MergeableNpm {
+  readonly isOffline = false
   readonly #services: Services
   readonly #documents: HostedDocuments
   readonly #owner: Owner
@@ -107,6 +111,22 @@ export class HostedNpm implements NpmSource {
       headers: {},
       cacheControl: cacheControl.artifact(await this.#isPublic(name)),
     }
+  }
+
+  get label(): string {
+    return this.#owner.name
+  }
+
+  async share(name: string): Promise<PackageShare> {
+    const { document } = await this.packument(name, 'full')
+    return {
+      ...{ stamp: document.etag, lastModified: document.lastModified, refused: new Map(), policy: null, headers: {} },
+      load: async () => JSON.parse(String(document.identity ?? (await gunzipAsync(document.gzip)))) as Packument,
+    }
+  }
+
+  async holds(name: string, version: string): Promise<boolean> {
+    return (await this.#services.packages.lookup.findVersion(this.#owner.id, 'npm', name, version)) !== null
   }
 
   #isPublic(name: string): Promise<boolean> {

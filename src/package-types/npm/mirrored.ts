@@ -10,14 +10,14 @@ import { secondsLeft, type Verdicts } from '../../policies/verdicts.ts'
 import type { Services } from '../../services.ts'
 import type { SpoolEntry } from '../../storage/spool-entry.ts'
 import type { ArtifactLocation } from '../../upstream/adapter.ts'
-import { cacheHeaders } from '../../upstream/cache-status.ts'
+import { cacheHeaders } from '../../upstream/cache-headers.ts'
 import type { DocumentOptions, HeldDocument } from '../../upstream/documents.ts'
 import type { Upstream } from '../../upstream/upstreams.ts'
 import { toNotice } from './errors.ts'
 import { tarballFileName, versionOfFile } from './names.ts'
 import { contentTypes, type Form, renderManifest, renderPackument } from './packument.ts'
 import { restrictPackument, restrictTags } from './restricted-packument.ts'
-import type { DocumentAnswer, NpmSource, TarballAnswer } from './source.ts'
+import type { DocumentAnswer, MergeableNpm, PackageShare, TarballAnswer } from './source.ts'
 import { listingOf, locateTarball, packumentRequest, type UpstreamPackument } from './upstream-packument.ts'
 
 /** Bytes that a document in memory costs beside its buffers. */
@@ -52,7 +52,7 @@ export interface MirroredPackage {
 }
 
 /** A package of one upstream, as `owner` (the mirror, or an organization that attaches it) shows it. */
-export class MirroredNpm implements NpmSource {
+export class MirroredNpm implements MergeableNpm {
   readonly #services: Services
   readonly #documents: MirroredDocuments
   readonly #upstream: Upstream
@@ -148,6 +148,36 @@ export class MirroredNpm implements NpmSource {
     }
   }
 
+  get label(): string {
+    return this.#upstream.settings.name
+  }
+
+  get isOffline(): boolean {
+    return this.#upstream.mode === 'offline'
+  }
+
+  async share(name: string): Promise<PackageShare> {
+    const held = await this.#held(name)
+    const verdicts = await this.#verdicts(name, held)
+    return {
+      stamp: `${this.#upstream.id}.${held.version}.${verdicts?.stamp ?? ''}`,
+      lastModified: held.lastModified,
+      load: async () => (await held.accepted()).document,
+      refused: verdicts?.refused ?? new Map(),
+      policy: this.#policy,
+      headers: cacheHeaders(held.status, this.#upstream.owner.name),
+    }
+  }
+
+  async holds(name: string, version: string, revalidate: boolean): Promise<boolean> {
+    const held = await this.#held(name, revalidate)
+    const { versions } = (await held.accepted()).document
+    const lower = version.toLowerCase()
+    const isHeld = Object.hasOwn(versions, version) || Object.keys(versions).some((one) => one.toLowerCase() === lower)
+    if (!isHeld && revalidate) this.#requireDefinite(name, held)
+    return isHeld
+  }
+
   get #baseUrl(): string {
     return this.#services.config.baseUrl
   }
@@ -199,16 +229,20 @@ export class MirroredNpm implements NpmSource {
       const held = await this.#held(name, revalidate)
       const accepted = await held.accepted()
       const version = find(accepted)
-      if (version === null && this.#wishes.onlyIfCached === true) {
-        throw new UpstreamUnavailable(`what is held of ${name} has not this version`, { status: 504 })
-      }
-      if (version === null && revalidate && held.status.detail?.startsWith('STALE') === true) {
-        const message = `upstream ${this.#upstream.settings.name} could not say whether ${name} has this version`
-        throw new UpstreamUnavailable(message, { status: 503, retryAfter: 5 })
-      }
+      if (version === null && (revalidate || this.#wishes.onlyIfCached === true)) this.#requireDefinite(name, held)
       if (version !== null || revalidate) return { held, accepted, version }
     }
     throw new NotFound('package', name)
+  }
+
+  /** Throws UpstreamUnavailable when a document that was to be asked for anew says nothing of what it does not list. */
+  #requireDefinite(name: string, held: HeldDocument<UpstreamPackument>): void {
+    if (this.#wishes.onlyIfCached === true) {
+      throw new UpstreamUnavailable(`what is held of ${name} has not this version`, { status: 504 })
+    }
+    if (held.status.detail?.startsWith('STALE') !== true) return
+    const message = `upstream ${this.#upstream.settings.name} could not say whether ${name} has this version`
+    throw new UpstreamUnavailable(message, { status: 503, retryAfter: 5 })
   }
 
   async #locate(name: string, version: string): Promise<ArtifactLocation & { metadata: unknown }> {

@@ -31,6 +31,7 @@ const MAX_PUBLISH = 1024 * 1024 * 1024
 // A wildcard, decoded once, instead of `/:name` and `/@:scope/:name`: for the router `/@a%2fb/1.0.0` is the scope
 // `a/b` with the name `1.0.0`, and `/%40a/b` the name `@a` with the version `b`. names.ts reads all forms alike.
 const schema = { params: Type.Object({ owner: Type.String(), '*': Type.String() }) }
+const putQuery = Type.Object({ confirm_shadow: Type.Optional(Type.Boolean()) })
 
 /** Packages, their files and their tags (npm.md §2). */
 export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -57,17 +58,22 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
   })
 
-  app.put('/*', { config: { access: 'write' }, schema }, async (request, reply) => {
-    const { name, rest } = readPath(request)
-    const target = { owner: request.target!.owner, doer: request.doer.user!, name }
-    if (rest.length === 0) return putPackage(request, reply, target)
-    const revision = readRevision(rest)
-    if (revision === null || revision.before.length > 0) throw new NotFound('route')
-    const body = await readBody(request, MAX_DOCUMENT)
-    // Gitea takes an empty body for nothing to do.
-    if (body.length > 0) await applyDocument(services, target, revision.revision, parseJson(body))
-    return done(reply)
-  })
+  app.put(
+    '/*',
+    { config: { access: 'write' }, schema: { ...schema, querystring: putQuery } },
+    async (request, reply) => {
+      const { name, rest } = readPath(request)
+      const confirmsShadow = request.query.confirm_shadow === true
+      const target = { owner: request.target!.owner, doer: request.doer.user!, name, confirmsShadow }
+      if (rest.length === 0) return putPackage(request, reply, target)
+      const revision = readRevision(rest)
+      if (revision === null || revision.before.length > 0) throw new NotFound('route')
+      const body = await readBody(request, MAX_DOCUMENT)
+      // Gitea takes an empty body for nothing to do.
+      if (body.length > 0) await applyDocument(services, target, revision.revision, parseJson(body))
+      return done(reply)
+    },
+  )
 
   app.delete('/*', { config: { access: 'write' }, schema }, async (request, reply) => {
     const { name, rest } = readPath(request)
@@ -138,7 +144,7 @@ export const packageRoutes: FastifyPluginAsyncTypebox = async (app) => {
   async function putPackage(
     request: FastifyRequest,
     reply: FastifyReply,
-    target: { owner: Owner; doer: Owner; name: string },
+    target: { owner: Owner; doer: Owner; name: string; confirmsShadow: boolean },
   ): Promise<FastifyReply> {
     const limit = publishLimit(await services.packages.quota.typeLimit(target.owner, 'npm'))
     if (Number(request.headers['content-length'] ?? 0) > limit) {

@@ -26,6 +26,8 @@ export interface PublishTarget {
   readonly name: string
   /** Whether the package, if it is new, is a private one. */
   readonly isPrivate: boolean
+  /** Whether the name may be one that came from an upstream so far. */
+  readonly confirmsShadow: boolean
 }
 
 /** Publishes that this process has answered: whoever sends one of these again has not missed the answer. */
@@ -63,7 +65,7 @@ export async function publish(
   answered: AnsweredPublishes,
 ): Promise<number> {
   const { db, packages } = services
-  const { owner, doer, name, isPrivate } = target
+  const { owner, doer, name, isPrivate, confirmsShadow } = target
   const { version, published, tags, tarball } = readRelease(name, body)
   const contents = await inspectTarball(tarball.source(), tarball.size)
   checkAgainstTarball(published, contents)
@@ -81,6 +83,7 @@ export async function publish(
         creator: doer,
         semverCompatible: true,
         isPrivate,
+        confirmsShadow,
         metadata: toManifest(published, { name, version, digests: tarball.digests, contents, publisher }),
         versionProperties: readme === '' ? [] : [{ name: README, value: readme }],
       },

@@ -1,6 +1,8 @@
 import type { RenderedDocument } from '../../http/send-document.ts'
+import type { Decision } from '../../policies/decision.ts'
+import type { NamePolicy } from '../../policies/name-policy.ts'
 import type { ByteSource } from '../../storage/blob-store.ts'
-import type { Form } from './packument.ts'
+import type { Form, Packument } from './packument.ts'
 
 /** What goes along with every answer. */
 export interface AnswerHeaders {
@@ -42,4 +44,32 @@ export interface NpmSource {
   distTags(name: string): Promise<DocumentAnswer>
   /** `file` is the last path segment as the client sent it: usually, not always, of the standard form. */
   tarball(name: string, file: string): Promise<TarballAnswer>
+}
+
+/** What one source has of a package, to be merged with what others have. */
+export interface PackageShare {
+  /** Changes with the document and with what is refused of it. */
+  readonly stamp: string
+  readonly lastModified: number | null
+  /** With what a policy refuses; parses at every call, or at the first. */
+  load(): Promise<Packument>
+  /** By version. */
+  readonly refused: ReadonlyMap<string, Decision>
+  readonly policy: NamePolicy | null
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** A source that may be one of several. */
+export interface MergeableNpm extends NpmSource {
+  /** What people call it. */
+  readonly label: string
+  /** Whether it may have what it says it has not. */
+  readonly isOffline: boolean
+  /** Throws NotFound for a name that it has not. */
+  share(name: string): Promise<PackageShare>
+  /**
+   * Whether the version is one of its own, in whatever case and whether a policy refuses it or not; `revalidate`: what
+   * is held is not enough. Throws UpstreamUnavailable when that is unclear.
+   */
+  holds(name: string, version: string, revalidate: boolean): Promise<boolean>
 }

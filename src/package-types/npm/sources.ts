@@ -1,8 +1,11 @@
 import type { Doer } from '../../auth/authenticator.ts'
 import type { Owner } from '../../auth/owner.ts'
+import { isPublicPackage } from '../../http/package-visibility.ts'
 import type { Services } from '../../services.ts'
 import type { DocumentOptions } from '../../upstream/documents.ts'
+import type { MirrorSource } from '../../upstream/resolution.ts'
 import { HostedDocuments, HostedNpm } from './hosted.ts'
+import { MergedNpm, NameConflicts } from './merged.ts'
 import { MirroredDocuments, MirroredNpm } from './mirrored.ts'
 import type { NpmSource } from './source.ts'
 
@@ -11,9 +14,11 @@ export class Sources {
   readonly #services: Services
   readonly #hosted: HostedDocuments
   readonly #mirrored: MirroredDocuments
+  readonly #conflicts: NameConflicts
 
   constructor(services: Services) {
     this.#services = services
+    this.#conflicts = new NameConflicts(services)
     const { config, notices, packages } = services
     this.#hosted = new HostedDocuments(config.cache.renderedDocuments, notices, packages.events)
     this.#mirrored = new MirroredDocuments(config.cache.renderedDocuments, notices)
@@ -27,7 +32,17 @@ export class Sources {
     how: { method: 'GET' | 'HEAD'; wishes: DocumentOptions },
   ): Promise<NpmSource> {
     const resolution = await this.#services.upstream.resolve(doer, owner, 'npm', name)
-    if (resolution.kind === 'hosted') return new HostedNpm(this.#services, this.#hosted, owner)
-    return new MirroredNpm(this.#services, this.#mirrored, { ...resolution, ...how, owner })
+    const hosted = () => new HostedNpm(this.#services, this.#hosted, owner)
+    const mirrored = (source: MirrorSource) =>
+      new MirroredNpm(this.#services, this.#mirrored, { ...source, ...how, owner })
+    if (resolution.kind === 'hosted') return hosted()
+    if (resolution.kind === 'mirror') return mirrored(resolution)
+    const [, ...mirrors] = resolution.sources
+    const { isPublic } = resolution
+    return new MergedNpm(this.#services, this.#mirrored, {
+      ...{ owner, isPublic: isPublic && (await isPublicPackage(this.#services, owner, 'npm', name)) },
+      conflicts: this.#conflicts,
+      sources: [hosted(), ...mirrors.map(mirrored)],
+    })
   }
 }

@@ -46,6 +46,7 @@ export function packumentRequest(name: string): DocumentRequest<UpstreamPackumen
     accept: 'application/json',
     parse: (body) => parsePackument(name, body),
     isOlder,
+    links: ({ document }) => Object.values(document.versions).flatMap((manifest) => tarballOf(manifest) ?? []),
     listing: listingOf,
   }
 }

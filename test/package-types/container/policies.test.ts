@@ -118,6 +118,21 @@ describe('what is denied (security.md S28)', () => {
     expect((await get(layerPath)).statusCode).toBe(403)
   })
 
+  test('a blob is not to be had by mounting it from the mirror', async () => {
+    const { layer } = registry.addImage('library/alpine', '3.20')
+    await get('manifests/3.20')
+    expect((await get(`blobs/${layer.digest}`)).statusCode).toBe(200)
+    await server.services.upstream.settle()
+    const mount = async (name: string) => {
+      const url = `/v2/root/${name}/blobs/uploads/?mount=${layer.digest}&from=docker.io/library/alpine`
+      return (await server.inject({ method: 'POST', url, headers: { authorization: server.admin } })).statusCode
+    }
+    const { id } = await policy({ action: 'quarantine', versions: layer.digest })
+    expect(await mount('first')).toBe(202)
+    await server.api('DELETE', `/admin/policies/${id}`)
+    expect(await mount('first')).toBe(201)
+  })
+
   test('a repository is so as a whole', async () => {
     const { layer } = registry.addImage('library/alpine', '3.20')
     await get('manifests/3.20')
