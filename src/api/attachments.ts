@@ -1,7 +1,7 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { Owner } from '../auth/owner.ts'
-import { NotFound, Unprocessable } from '../errors.ts'
+import { Conflict, NotFound, Unprocessable } from '../errors.ts'
 import type { Services } from '../services.ts'
 import { checkPatterns, OrganizationAndType, Patterns } from './name-patterns.ts'
 import { body, optional, text } from './schemas.ts'
@@ -114,7 +114,7 @@ async function check(request: FastifyRequest, type: string, wanted: Attachment[]
 }
 
 async function replace(
-  { db, models }: Services,
+  { db, models, upstream }: Services,
   organization: Owner,
   type: string,
   rows: { upstreamId: number; include: string; exclude: string }[],
@@ -124,6 +124,12 @@ async function replace(
     // The lock keeps two lists that are written at once from becoming one.
     const row = await models.user.findByPk(orgId, { lock: transaction.LOCK.UPDATE, transaction })
     if (row === null) throw new NotFound('organization', organization.name)
+    // Who deletes an upstream meanwhile comes before, or after and is refused.
+    const ids = rows.map(({ upstreamId }) => upstreamId)
+    const upstreams = await models.upstream.findAll({ where: { id: ids }, lock: transaction.LOCK.UPDATE, transaction })
+    if (upstreams.some(({ id, settings }) => settings === null && upstream.findById(id)?.origin !== 'file')) {
+      throw new Conflict('upstream', 'one of them was just deleted')
+    }
     await models.upstreamAttachment.destroy({ where: { orgId, type }, transaction })
     await models.upstreamAttachment.bulkCreate(
       rows.map((attachment, position) => ({ ...attachment, orgId, type, position })),

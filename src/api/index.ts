@@ -14,6 +14,7 @@ import { hookDeliveries } from './hook-deliveries.ts'
 import { hooks } from './hooks.ts'
 import { identities } from './identities.ts'
 import { members } from './members.ts'
+import { nameBindings } from './name-bindings.ts'
 import { organizationPermissions } from './organization-permissions.ts'
 import { organizations } from './organizations.ts'
 import { packages } from './packages.ts'
@@ -22,6 +23,7 @@ import { quotas } from './quotas.ts'
 import { renames } from './renames.ts'
 import { repositories } from './repositories.ts'
 import { reservedNames } from './reserved-names.ts'
+import { resolve } from './resolve.ts'
 import { server } from './server.ts'
 import { sudo } from './sudo.ts'
 import { teamMembers } from './team-members.ts'
@@ -69,7 +71,7 @@ export const api: FastifyPluginAsyncTypebox = async (app) => {
     Repositories: [repositories],
     Quotas: [quotas],
     'Cleanup rules': [cleanupRules],
-    Upstreams: [upstreams, upstreamCaches, attachments, reservedNames],
+    Upstreams: [upstreams, upstreamCaches, attachments, reservedNames, nameBindings, resolve],
     Policies: [policies, explain],
     Webhooks: [hooks, hookDeliveries],
     'Trusted publishing': [trustedPublishers, tokenExchange],

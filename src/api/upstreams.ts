@@ -1,23 +1,22 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
-import { MethodNotAllowed } from '../errors.ts'
-import { body, optional, text } from './schemas.ts'
+import {
+  CreateUpstreamBody,
+  EditUpstreamBody,
+  ModeBody,
+  PackageBody,
+  TrialSchema,
+  TryBody,
+  TryUpstreamBody,
+  UpstreamSchema,
+} from './upstream-json.ts'
 
-const UpstreamSchema = Type.Object(
-  {
-    name: Type.String(),
-    type: Type.String(),
-    owner: Type.String(),
-    url: Type.String(),
-    mode: Type.Enum(['online', 'offline', 'blocked']),
-    origins: Type.Array(Type.Object({ origin: Type.String(), state: Type.String() })),
-  },
-  { title: 'Upstream' },
-)
 const UpstreamParameters = Type.Object({ upstream: Type.String() })
-const PackageBody = optional(body({ name: optional(text(512, 1)) }))
 const forAdmins = { config: { access: 'admin', scope: 'admin' } } as const
 
-/** Upstreams at work: administrators look, switch, invalidate and purge; what they are their files say. */
+/**
+ * Upstreams: administrators make, try, change and delete those that no file declares, and look at, switch, invalidate
+ * and purge all of them (pull-through.md §12).
+ */
 export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
   const { upstream } = app.services
 
@@ -25,6 +24,34 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
     '/admin/upstreams',
     { ...forAdmins, schema: { summary: 'List upstreams', response: { 200: Type.Array(UpstreamSchema) } } },
     async () => upstream.list(),
+  )
+
+  app.post(
+    '/admin/upstreams',
+    {
+      ...forAdmins,
+      schema: { summary: 'Create an upstream', body: CreateUpstreamBody, response: { 201: UpstreamSchema } },
+    },
+    async (request, reply) => {
+      const { name, confirm_exposes_credentials: isConfirmed, ...input } = request.body
+      return reply.code(201).send(await upstream.create(name, input, isConfirmed === true))
+    },
+  )
+
+  app.post(
+    '/admin/upstreams/test',
+    {
+      ...forAdmins,
+      schema: {
+        summary: 'Try an upstream before it is created',
+        body: TryUpstreamBody,
+        response: { 200: TrialSchema },
+      },
+    },
+    async (request) => {
+      const { package: packageName, ...input } = request.body
+      return upstream.tryInput(input, packageName ?? undefined)
+    },
   )
 
   app.get(
@@ -36,6 +63,49 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
     async (request) => upstream.get(request.params.upstream),
   )
 
+  app.patch(
+    '/admin/upstreams/:upstream',
+    {
+      ...forAdmins,
+      schema: {
+        summary: 'Edit an upstream that was created over REST',
+        params: UpstreamParameters,
+        body: EditUpstreamBody,
+        response: { 200: UpstreamSchema },
+      },
+    },
+    async (request) => {
+      const { confirm_exposes_credentials: isConfirmed, ...changes } = request.body
+      return upstream.update(request.params.upstream, changes, isConfirmed === true)
+    },
+  )
+
+  app.delete(
+    '/admin/upstreams/:upstream',
+    {
+      ...forAdmins,
+      schema: { summary: 'Delete an upstream that was created over REST', params: UpstreamParameters },
+    },
+    async (request, reply) => {
+      await upstream.remove(request.params.upstream)
+      return reply.code(204).send()
+    },
+  )
+
+  app.post(
+    '/admin/upstreams/:upstream/test',
+    {
+      ...forAdmins,
+      schema: {
+        summary: 'Try an upstream: connect, sign in, fetch a document',
+        params: UpstreamParameters,
+        body: TryBody,
+        response: { 200: TrialSchema },
+      },
+    },
+    async (request) => upstream.try(request.params.upstream, request.body?.package ?? undefined),
+  )
+
   app.post(
     '/admin/upstreams/:upstream/mode',
     {
@@ -43,7 +113,7 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         summary: 'Switch an upstream on, off or shut',
         params: UpstreamParameters,
-        body: body({ mode: Type.Enum(['online', 'offline', 'blocked']) }),
+        body: ModeBody,
         response: { 200: UpstreamSchema },
       },
     },
@@ -73,22 +143,4 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
       return reply.code(204).send()
     },
   )
-
-  for (const [method, url] of [
-    ['POST', '/admin/upstreams'],
-    ['PUT', '/admin/upstreams/:upstream'],
-    ['PATCH', '/admin/upstreams/:upstream'],
-    ['DELETE', '/admin/upstreams/:upstream'],
-  ] as const) {
-    app.route({
-      config: { ...forAdmins.config, answers: [405] },
-      schema: { summary: 'Refused: upstreams are declared in their YAML files' },
-      method,
-      url,
-      handler: async (_request, reply) => {
-        reply.header('allow', 'GET, HEAD')
-        throw new MethodNotAllowed('upstreams are declared in their YAML files and change with these at the next start')
-      },
-    })
-  }
 }

@@ -19,8 +19,6 @@ export interface Candidate {
   readonly size: number
   /** null: its file was removed otherwise. */
   readonly file: FileTarget | null
-  /** The upstream does not offer it any more: it could not come back. */
-  readonly isWithdrawn: boolean
 }
 
 /** Where a search goes on. */
@@ -36,14 +34,12 @@ export async function findCandidates(
   { before, after, limit }: { before: number; after: Cursor; limit: number },
 ): Promise<Candidate[]> {
   const rows = await db.sequelize.query<Raw>(
-    `SELECT d.id AS d_id, d.last_used_at AS d_last_used_at, d.size AS d_size, s.id AS s_id,
+    `SELECT d.id AS d_id, d.last_used_at AS d_last_used_at, d.size AS d_size,
        ${packageTable.columns}, ${versionTable.columns}, ${fileTable.columns}
      FROM upstream_digest d
      LEFT JOIN package_file f ON f.id = d.file_id
      LEFT JOIN package_version v ON v.id = f.version_id
      LEFT JOIN package p ON p.id = v.package_id
-     LEFT JOIN upstream_version s ON s.upstream_id = d.upstream_id AND s.name = p.name AND s.version = v.version
-       AND s.state = 'withdrawn'
      WHERE d.upstream_id = $1 AND d.last_used_at >= $2 AND d.last_used_at > 0 AND d.last_used_at < $3
        AND (d.last_used_at > $2 OR d.id > $4)
      ORDER BY d.last_used_at, d.id LIMIT ${limit}`,
@@ -59,7 +55,6 @@ export async function findCandidates(
       usedAt: isKnown ? lastUsedAt : Math.max(file.createdAt, version.lastDownloadedAt),
       size: Number(raw['d_size']),
       file: row === null || version === null || file === null ? null : { owner, package: row, version, file },
-      isWithdrawn: raw['s_id'] !== null,
     }
   })
 }

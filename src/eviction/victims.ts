@@ -1,3 +1,4 @@
+import { QueryTypes } from 'sequelize'
 import type { Database } from '../db/connect.ts'
 import type { FileTarget } from '../packages/package-removal.ts'
 import type { Upstream } from '../upstream/upstreams.ts'
@@ -41,12 +42,13 @@ export async function* findVictims(
 
 async function choose(db: Database, pins: Pins, upstream: Upstream, candidates: Candidate[]): Promise<Victim[]> {
   const isPinned = await pins.matcher(upstream)
+  const isWithdrawn = await withdrawnNames(db, upstream)
   const families = await familiesOf(db, upstream, candidates)
   const victims: Victim[] = []
   const later: { id: number; usedAt: number }[] = []
   const lost: number[] = []
   for (const candidate of candidates) {
-    const { id, file, isWithdrawn } = candidate
+    const { id, file } = candidate
     if (file === null) {
       lost.push(id)
       continue
@@ -56,13 +58,27 @@ async function choose(db: Database, pins: Pins, upstream: Upstream, candidates: 
     if (usedAt > candidate.lastUsedAt) later.push({ id, usedAt })
     // A part goes when its version goes.
     const isPart = families !== null && family === undefined && !file.version.isInternal
-    if (usedAt > candidate.lastUsedAt || isPart || isWithdrawn) continue
+    if (usedAt > candidate.lastUsedAt || isPart || isWithdrawn(file.package.name)) continue
     if (isPinned(file.package.name, [file.version.version, ...(family?.references ?? [])])) continue
     victims.push({ upstream, file, usedAt, heirs: family === undefined ? null : families!.heirs })
   }
   await correctUses(db, later)
   await noteLost(db, lost)
   return victims
+}
+
+/** Which names the upstream denies although it had them: what is held of them could not come back. */
+async function withdrawnNames(db: Database, { id, adapter }: Upstream): Promise<(name: string) => boolean> {
+  const rows = await db.sequelize.query<{ kind: string; name: string }>(
+    'SELECT kind, document_key AS name FROM upstream_document WHERE upstream_id = $1 AND gone_at > 0',
+    { type: QueryTypes.SELECT, bind: [id] },
+  )
+  const gone = new Set(rows.map(({ kind, name }) => `${kind}:${name}`))
+  return (name) => {
+    if (gone.size === 0) return false
+    const { kind, key } = adapter.nameDocument(name)
+    return gone.has(`${kind}:${key}`)
+  }
 }
 
 /** null: every file of this type stands for itself. */

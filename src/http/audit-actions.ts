@@ -51,13 +51,16 @@ const actions: Readonly<Record<string, string | null>> = {
   'POST /api/v1/admin/upstreams/:upstream/purge': 'upstream.purged',
   'PUT /api/v1/admin/upstreams/:upstream/pins': 'upstream.pinned',
   'DELETE /api/v1/admin/upstreams/:upstream/pins': 'upstream.unpinned',
-  // Always refused.
-  'POST /api/v1/admin/upstreams': null,
-  'PUT /api/v1/admin/upstreams/:upstream': null,
-  'PATCH /api/v1/admin/upstreams/:upstream': null,
-  'DELETE /api/v1/admin/upstreams/:upstream': null,
+  'POST /api/v1/admin/upstreams': 'upstream.created',
+  'PATCH /api/v1/admin/upstreams/:upstream': 'upstream.updated',
+  'DELETE /api/v1/admin/upstreams/:upstream': 'upstream.deleted',
+  // They ask, and keep nothing.
+  'POST /api/v1/admin/upstreams/test': null,
+  'POST /api/v1/admin/upstreams/:upstream/test': null,
   'PUT /api/v1/orgs/:org/upstreams/:type': 'upstreams.attached',
   'PUT /api/v1/orgs/:org/reserved-names/:type': 'reserved-names.replaced',
+  'PUT /api/v1/orgs/:org/bindings/:type/:name': 'name-binding.changed',
+  'DELETE /api/v1/orgs/:org/bindings/:type/:name': 'name-binding.cleared',
   ...ofPlaces(['/orgs/:org', '/admin'], '/policies', {
     'POST ': 'policy.created',
     'PATCH /:policy': 'policy.updated',

@@ -20,7 +20,7 @@ const SHOWN = new Set([
   ...['issuer', 'claims', 'packages', 'lifetime', 'provider', 'subject'],
   ...['events', 'enabled', 'private', 'upstreams', 'patterns', 'keep_count', 'keep_pattern', 'remove_days'],
   ...['remove_pattern', 'match_full_name', 'type_sizes', 'total_count', 'total_size'],
-  ...['action', 'upstream', 'versions', 'min_age', 'not_after', 'untrusted_only', 'reason'],
+  ...['action', 'upstream', 'versions', 'min_age', 'not_after', 'untrusted_only', 'reason', 'source', 'merge'],
 ])
 /** Parts of the path that tell more of the target; never a token's secret, which npm puts there. */
 const PARAMETERS = ['username', 'repository', 'hook', 'publisher', 'identity', 'delivery', 'policy', 'key'] as const

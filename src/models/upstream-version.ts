@@ -23,6 +23,7 @@ export class UpstreamVersion extends Model<InferAttributes<UpstreamVersion>, Inf
   declare absentAt: number
   /** null: the upstream has not been asked. */
   declare publishedAt: number | null
+  declare state: CreationOptional<'normal' | 'withdrawn' | 'quarantined' | 'blocked'>
 }
 
 /** Binds UpstreamVersion to one database; a class of its own, so that several databases live in one process. */
@@ -36,6 +37,7 @@ export function defineUpstreamVersion(sequelize: Sequelize): ModelStatic<Upstrea
       firstSeen: { type: DataTypes.BIGINT, allowNull: false },
       absentAt: { type: DataTypes.BIGINT, allowNull: false },
       publishedAt: { type: DataTypes.BIGINT, allowNull: true },
+      state: { type: DataTypes.STRING(16), allowNull: false, defaultValue: 'normal' },
     },
     { sequelize, tableName: 'upstream_version', modelName: 'UpstreamVersion' },
   )

@@ -38,8 +38,9 @@ export interface JobState {
 }
 
 /**
- * Runs jobs every midnight, or as often as they say, soon after the start, and when somebody asks for it. Of servers on one database one runs a
- * job at a time, and one of them at midnight; a server that starts leaves what has been run within the hour.
+ * Runs jobs every midnight, or as often as they say, soon after the start, and when somebody asks for it. Of servers on
+ * one database one runs a job at a time, and one of them at midnight; a server that starts leaves what has been run
+ * within the hour.
  */
 export class Schedule {
   readonly #parts: { db: Database; models: Models; clock: Clock; log: Log }

@@ -89,6 +89,8 @@ export interface UpstreamAdapter {
   readonly defaultUrl?: () => Promise<string>
   /** The schema of `options` in an upstream's file; absent: it may have none. */
   readonly options?: TSchema
+  /** Whether packages of several sources can be one (pull-through.md §7); left out: they cannot. */
+  readonly isMergeable?: boolean
   /**
    * Statuses besides 404 and 410 by which the upstream itself, asked with a token that it took, says that it has no
    * such thing (pull-through.md §3.2).

@@ -2,6 +2,7 @@ import type { Owner } from '../auth/owner.ts'
 import { Cache } from '../cache/cache.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Models } from '../models/index.ts'
+import type { UpstreamAdapter } from './adapter.ts'
 import { compilePatterns, type NameMatcher } from './name-patterns.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
@@ -34,12 +35,14 @@ export class Attachments {
 
   /**
    * In the order in which they are asked: those that are trusted come first wherever they stand, so that what they have
-   * is never what strangers published under the same name (pull-through.md §7.4).
+   * is never what strangers published under the same name (pull-through.md §7.4). Throws UpstreamUnavailable when one
+   * of them cannot be put to work.
    */
   async of({ id }: Pick<Owner, 'id'>, type: string): Promise<Attachment[]> {
     const rows = await this.#rows.get(`${id}:${type}`, () => this.#read(id, type))
     const attachments = rows.flatMap(({ upstreamId, accepts }) => {
       const upstream = this.#parts.upstreams.findById(upstreamId)
+      if (upstream === null) this.#parts.upstreams.requireUsable({ id: upstreamId })
       return upstream === null ? [] : [{ upstream, accepts }]
     })
     return [...attachments.filter(isTrusted), ...attachments.filter((attachment) => !isTrusted(attachment))]
@@ -56,11 +59,11 @@ export class Attachments {
       order: [['position', 'ASC']],
       raw: true,
     })
-    return rows.flatMap(({ upstreamId, include, exclude }) => {
-      const upstream = this.#parts.upstreams.findById(upstreamId)
-      if (upstream === null) return []
-      return [{ upstreamId, accepts: matcher(upstream, JSON.parse(include), JSON.parse(exclude)) }]
-    })
+    const adapter = this.#parts.upstreams.adapters.get(type)
+    return rows.map(({ upstreamId, include, exclude }) => ({
+      upstreamId,
+      accepts: matcher(adapter, JSON.parse(include), JSON.parse(exclude)),
+    }))
   }
 }
 
@@ -69,8 +72,8 @@ function isTrusted({ upstream }: Attachment): boolean {
 }
 
 /** `exclude` keeps names in, so case does not count there. */
-function matcher({ adapter }: Upstream, include: string[], exclude: string[]): NameMatcher {
-  const compile = adapter.compilePattern?.bind(adapter)
+function matcher(adapter: UpstreamAdapter | undefined, include: string[], exclude: string[]): NameMatcher {
+  const compile = adapter?.compilePattern?.bind(adapter)
   const isIncluded = include.length === 0 ? () => true : compilePatterns(include, compile)
   const lowerCase = exclude.map((pattern) => pattern.toLowerCase())
   const isExcluded = compilePatterns(lowerCase, compile)

@@ -251,6 +251,7 @@ export class Resolver {
 
   #mirrorOf(owner: Owner, type: string): Upstream {
     const upstream = this.#parts.upstreams.forOwner(owner.id, type)
+    if (upstream === null) this.#parts.upstreams.requireUsable({ ownerId: owner.id, type })
     if (upstream === null) throw new NotFound('package', `of type ${type} in the mirror ${owner.name}`)
     return upstream
   }

@@ -127,14 +127,24 @@ export class RestUpstreams {
       const isDeclared = (one: string) => upstreams.find(one) !== null
       await db.inTransaction(async (transaction) => {
         const row = await upstreams.rows.ofRest(settings, owner.id, isDeclared, transaction)
-        const values = { ...this.#columns(row, stored), name, ownerId: owner.id, mode: 'online', removedAt: null } as const
+        const values = {
+          ...this.#columns(row, stored),
+          name,
+          ownerId: owner.id,
+          mode: 'online',
+          removedAt: null,
+        } as const
         await upstreams.rows.write(row, settings, values, transaction)
       })
     })
   }
 
   /** Changes what is given of it. Throws NotFound, Conflict for one that a file declares, and as `create`. */
-  async update(name: string, changes: UpstreamChanges, { confirmsExposure }: { confirmsExposure: boolean }): Promise<void> {
+  async update(
+    name: string,
+    changes: UpstreamChanges,
+    { confirmsExposure }: { confirmsExposure: boolean },
+  ): Promise<void> {
     const { db, upstreams } = this.#parts
     await this.#alone(async () => {
       const { row } = this.#get(name)
@@ -142,7 +152,8 @@ export class RestUpstreams {
       const stored = change(before, changes)
       const settings = readRestUpstream(name, stored, upstreams.adapters, this.#globalCa ?? '')
       const exposedBefore = upstreams.find(name)?.settings
-      if (exposedBefore === undefined || !exposesCredentials(exposedBefore)) requireConfirmed(settings, confirmsExposure)
+      if (exposedBefore === undefined || !exposesCredentials(exposedBefore))
+        requireConfirmed(settings, confirmsExposure)
       await this.#requireFree(settings, row.id)
       await upstreams.ensureOwner(settings, [settings])
       await db.inTransaction(async (transaction) => {
@@ -309,7 +320,9 @@ export class RestUpstreams {
 
   async #isAlias(lowerName: string, transaction: Transaction): Promise<boolean> {
     const rows = await this.#rows(transaction)
-    return rows.some((row) => row.settings !== null && declaredIn(row).aliases?.some((one) => one.toLowerCase() === lowerName))
+    return rows.some(
+      (row) => row.settings !== null && declaredIn(row).aliases?.some((one) => one.toLowerCase() === lowerName),
+    )
   }
 
   #rows(transaction: Transaction | null = null): Promise<UpstreamRow[]> {

@@ -20,7 +20,7 @@ export interface Trial {
   /** Host that redirects led to; null: they did not, or nobody knows. */
   readonly redirectedTo: string | null
   /** Hosts that the document points to and `artifactHosts` does not allow. */
-  readonly hostsToAllow: readonly string[]
+  readonly hostsToAllow: string[]
 }
 
 /**

@@ -59,6 +59,10 @@ GET    /orgs/:org/upstreams/:type                   401 404 403 404 200
 PUT    /orgs/:org/upstreams/:type                   401 404 403 404 403
 GET    /orgs/:org/reserved-names/:type              401 404 403 404 200
 PUT    /orgs/:org/reserved-names/:type              401 404 403 404 403
+GET    /orgs/:org/bindings                          401 404 403 404 200
+GET    /orgs/:org/bindings/:type/:name              401 404 403 404 404
+PUT    /orgs/:org/bindings/:type/:name              401 404 403 404 403
+DELETE /orgs/:org/bindings/:type/:name              401 404 403 404 403
 GET    /orgs/:org/policies                          401 404 403 404 200
 POST   /orgs/:org/policies                          401 404 403 404 403
 GET    /orgs/:org/policies/:policy                  401 404 403 404 404
@@ -135,6 +139,7 @@ GET    /repos/:owner/:repository                    404 404 403 403 200
 PATCH  /repos/:owner/:repository                    401 404 403 403 403
 DELETE /repos/:owner/:repository                    401 404 403 403 403
 GET    /packages/explain                            401 422 422 422 422
+GET    /packages/resolve                            401 422 422 422 422
 GET    /packages/:owner                             401 403 403 403 200
 GET    /packages/:owner/:type/:name                 401 403 403 403 200
 DELETE /packages/:owner/:type/:name                 401 403 403 403 403
@@ -171,13 +176,14 @@ POST   /admin/policies/presets/recommended          401 403 403 403 403
 GET    /admin/upstreams                             401 403 403 403 403
 POST   /admin/upstreams                             401 403 403 403 403
 GET    /admin/upstreams/:upstream                   401 403 403 403 403
-PUT    /admin/upstreams/:upstream                   401 403 403 403 403
+POST   /admin/upstreams/test                        401 403 403 403 403
 PATCH  /admin/upstreams/:upstream                   401 403 403 403 403
 DELETE /admin/upstreams/:upstream                   401 403 403 403 403
 GET    /admin/upstreams/:upstream/stats             401 403 403 403 403
 GET    /admin/upstreams/:upstream/pins              401 403 403 403 403
 PUT    /admin/upstreams/:upstream/pins              401 403 403 403 403
 DELETE /admin/upstreams/:upstream/pins              401 403 403 403 403
+POST   /admin/upstreams/:upstream/test              401 403 403 403 403
 POST   /admin/upstreams/:upstream/mode              401 403 403 403 403
 POST   /admin/upstreams/:upstream/invalidate        401 403 403 403 403
 POST   /admin/upstreams/:upstream/purge             401 403 403 403 403

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { Schedule } from '../../src/schedule/index.ts'
 import { publish } from '../support/builders/published-package.ts'
 import { TestApp } from '../support/test-app.ts'
 
@@ -131,7 +132,7 @@ describe('tasks over REST', () => {
 
   test('nothing begins any more when the server stops', async () => {
     const app = await start()
-    const { schedule } = app.services
+    const schedule = new Schedule(app.services)
     const begun: string[] = []
     let release = () => {}
     const gate = new Promise<void>((resolve) => {
@@ -147,7 +148,7 @@ describe('tasks over REST', () => {
       { name: 'second', steps: { three: work('three') } },
     )
     const night = schedule.runDue(Number.POSITIVE_INFINITY)
-    await vi.waitFor(() => expect(begun).toEqual(['one']))
+    await vi.waitFor(() => expect(begun).toEqual(['one']), 20_000)
     await schedule.close()
     release()
     await night

@@ -22,7 +22,7 @@ describe('upstreams over REST', () => {
     test('are listed and shown', async () => {
       const list = (await app.api('GET', '/admin/upstreams')).json() as { name: string }[]
       expect(list.map(({ name }) => name).sort()).toEqual(['hidden', 'npmjs', 'other'])
-      expect((await app.api('GET', '/admin/upstreams/npmjs')).json()).toEqual({
+      expect((await app.api('GET', '/admin/upstreams/npmjs')).json()).toMatchObject({
         name: 'npmjs',
         type: 'npm',
         owner: 'npmjs',
@@ -53,20 +53,6 @@ describe('upstreams over REST', () => {
         expect((await app.api('POST', `/admin/upstreams/npmjs/${action}`, body)).statusCode).toBe(422)
       }
       expect((await app.api('POST', `/admin/upstreams/none/${action}`)).statusCode).toBe(404)
-    })
-
-    test('are declared in files, not here', async () => {
-      for (const [method, path] of [
-        ['POST', ''],
-        ['PUT', '/npmjs'],
-        ['PATCH', '/npmjs'],
-        ['DELETE', '/npmjs'],
-        ['DELETE', '/none'],
-      ] as const) {
-        const response = await app.api(method, `/admin/upstreams${path}`, method === 'DELETE' ? undefined : {})
-        expect([response.statusCode, response.headers['allow']]).toEqual([405, 'GET, HEAD'])
-        expect(response.json().message).toContain('YAML')
-      }
     })
   })
 

@@ -135,7 +135,7 @@ describe('eviction', () => {
     const engine = await start({ capBytes: '100KiB', unusedDays: 10 })
     const { pins } = engine.services.eviction
     await pins.put(engine.upstream, { name: 'a', version: '*' }, 'root')
-    await pins.put(engine.upstream, { name: '[c]'.slice(1, 2), version: '2' }, 'root')
+    await pins.put(engine.upstream, { name: 'c', version: '2' }, 'root')
     await pins.put(engine.upstream, { name: 'd*', version: '1' }, 'root')
     await fill(engine, FIVE)
     engine.clock.advance(11 * DAY)
@@ -168,11 +168,14 @@ describe('eviction', () => {
     expect(await run(engine)).toMatchObject({ files: 0 })
   })
 
-  test('keeps versions that the upstream has withdrawn: they could not come back', async () => {
-    const engine = await start({ unusedDays: 10 })
+  test('keeps what the upstream has withdrawn: it could not come back', async () => {
+    const nameDocument = (name: string) => ({ kind: 'probe', key: name }) as never
+    const engine = await start({ unusedDays: 10 }, { adapter: { nameDocument } })
     await fill(engine, ['a', 'b'])
-    const row = { upstreamId: engine.upstream.id, name: 'a', version: '1', firstSeen: 1, absentAt: 1 }
-    await engine.services.models.upstreamVersion.create({ ...row, publishedAt: 1, state: 'withdrawn', stateAt: 1 })
+    await engine.services.models.upstreamDocument.create({
+      ...{ upstreamId: engine.upstream.id, kind: 'probe', documentKey: 'a', keySha256: 'k', blobId: 1, etag: '' },
+      ...{ bodySha256: 'b', seq: 1, fetchedAt: 1, verifiedAt: 1, goneAt: 1 },
+    })
     engine.clock.advance(11 * DAY)
     await run(engine)
     expect(await held(engine, ['a', 'b'])).toEqual(['a'])
@@ -380,7 +383,7 @@ async function upload(engine: TestEngine, owner: typeof engine.upstream.owner, b
   const { packages } = engine.services
   const content = await packages.spool.receive(Readable.from([body]), { limit: body.length })
   try {
-    const info = { owner, type: 'probe', name: 'hosted', version, creator: null, metadata: {} }
+    const info = { owner, type: 'probe', name: 'hosted', version, creator: null, semverCompatible: false, metadata: {} }
     return await packages.createPackageAndAddFile(info, { filename: 'f', content, isLead: true, overwrite: false })
   } finally {
     await content.discard()

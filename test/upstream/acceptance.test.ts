@@ -61,7 +61,7 @@ async function read(options: DocumentOptions = {}, request = document) {
 const get = (location = {}, path = PATH) => open(engine, wanted(engine, path, location))
 
 describe('an artifact that is not held', () => {
-  const BODY = randomBytes(12 * MIB)
+  const BODY = randomBytes(8 * MIB)
 
   test('§14 check 1: is fetched once for 50 clients, whose first bytes do not wait for its last', async () => {
     await start()
@@ -95,7 +95,7 @@ describe('an artifact that is not held', () => {
   test('§14 check 3: is fetched to its end for a client that leaves at 60 %, and held for the next', async () => {
     await start()
     const gate = createGate()
-    fake.on(AT, { body: BODY, pauseAt: 8 * MIB, resume: gate.opened })
+    fake.on(AT, { body: BODY, pauseAt: 6 * MIB, resume: gate.opened })
     const { failure } = await receive(await get(), {
       onBytes: (received) => {
         if (received > 0.6 * BODY.length) throw new Error('gone')

@@ -43,6 +43,7 @@ export async function up(queryInterface: QueryInterface): Promise<void> {
       first_seen: bigint,
       absent_at: bigint,
       published_at: { type: DataTypes.BIGINT, allowNull: true },
+      state: { ...words, defaultValue: 'normal' },
     },
     binary,
   )

@@ -28,6 +28,7 @@ export const upstream: UpstreamAdapter = {
   sample: () => metadataRequest({ kind: 'metadata', group: 'junit', artifact: 'junit' }),
   compilePattern,
   compileVersions,
+  isMergeable: true,
 }
 
 /** The options of one repository, ready for use. */

@@ -16,5 +16,11 @@ export const npm: PackageType = {
   clientAddress: (baseUrl, owner) => `${baseUrl}/api/packages/${owner}/npm/`,
   renderError,
   parseTarget,
-  upstream: { defaultUrl: configuredRegistry, nameDocument: packumentRequest, sample: () => packumentRequest('lodash'), compileVersions },
+  upstream: {
+    defaultUrl: configuredRegistry,
+    nameDocument: packumentRequest,
+    sample: () => packumentRequest('lodash'),
+    compileVersions,
+    isMergeable: true,
+  },
 }
