@@ -63,7 +63,7 @@ export class Metrics {
     'Requests answered by an artifact fetch that another one had begun',
     UPSTREAM,
   )
-  /** event: upstream.down, upstream.up, auth_failed, rate_limited, integrity, republished, name_conflict … */
+  /** event: upstream.down, upstream.up, auth_failed, rate_limited, integrity, republished or withdrawn. */
   readonly upstreamEvents = this.#counter('entrepot_upstream_events_total', 'Events of upstreams, as in the log', [
     'upstream',
     'event',

@@ -1,4 +1,5 @@
-import { type TSchema, Type } from '@fastify/type-provider-typebox'
+import { type Static, type TSchema, Type } from '@fastify/type-provider-typebox'
+import type { ClientReport } from '../upstream/client.ts'
 import { RestUpstream } from '../upstream/rest-upstream.ts'
 import { body, optional, text } from './schemas.ts'
 
@@ -75,6 +76,41 @@ export const UpstreamSchema = Type.Object(
   },
   { title: 'Upstream' },
 )
+
+const Time = Type.Union([Type.String({ format: 'date-time' }), Type.Null()])
+
+/** See ClientReport. */
+export const HealthSchema = Type.Object(
+  {
+    credentialsRefused: Type.Boolean(),
+    origins: Type.Array(
+      Type.Object({
+        origin: Type.String(),
+        state: Type.String(),
+        openUntil: Time,
+        rateLimitedUntil: Time,
+        isScarce: Type.Boolean(),
+        lastError: Type.Union([
+          Type.Object({ at: Type.String({ format: 'date-time' }), message: Type.String() }),
+          Type.Null(),
+        ]),
+      }),
+    ),
+  },
+  { title: 'UpstreamHealth' },
+)
+
+/** As HealthSchema has it. */
+export function renderHealth({ areCredentialsRefused, origins }: ClientReport): Static<typeof HealthSchema> {
+  const render = (time: number | null) => (time === null ? null : new Date(time).toISOString())
+  return {
+    credentialsRefused: areCredentialsRefused,
+    origins: origins.map(({ origin, state, openUntil, rateLimitedUntil, isScarce, lastError }) => ({
+      ...{ origin, state, isScarce, openUntil: render(openUntil), rateLimitedUntil: render(rateLimitedUntil) },
+      lastError: lastError && { at: new Date(lastError.at).toISOString(), message: lastError.message },
+    })),
+  }
+}
 
 /** See Trial. */
 export const TrialSchema = Type.Object(

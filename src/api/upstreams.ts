@@ -2,8 +2,10 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import {
   CreateUpstreamBody,
   EditUpstreamBody,
+  HealthSchema,
   ModeBody,
   PackageBody,
+  renderHealth,
   TrialSchema,
   TryBody,
   TryUpstreamBody,
@@ -61,6 +63,15 @@ export const upstreams: FastifyPluginAsyncTypebox = async (app) => {
       schema: { summary: 'Get an upstream', params: UpstreamParameters, response: { 200: UpstreamSchema } },
     },
     async (request) => upstream.get(request.params.upstream),
+  )
+
+  app.get(
+    '/admin/upstreams/:upstream/health',
+    {
+      ...forAdmins,
+      schema: { summary: 'Get how an upstream is doing', params: UpstreamParameters, response: { 200: HealthSchema } },
+    },
+    async (request) => renderHealth(upstream.health(request.params.upstream)),
   )
 
   app.patch(

@@ -110,8 +110,7 @@ export class Eviction {
     const { clock, onError } = this.#parts
     try {
       const done = await this.#alone(TURN, async (tally) => {
-        const { freed } = tally
-        await this.#dropWhile(this.#victims(this.#online()), tally, () => tally.freed - freed < bytes)
+        await this.#dropWhile(this.#victims(this.#online()), tally, (pending) => tally.freed + pending < bytes)
       })
       if (done !== null && done.freed === 0) this.#resignedUntil = clock.now() + RESIGNED
     } catch (error) {
@@ -155,12 +154,12 @@ export class Eviction {
   async #keepCap(
     upstreams: Upstream[],
     cap: number | null,
-    sizeOf: (sizes: CacheSizes) => number,
+    bytesOf: (sizes: CacheSizes) => number,
     tally: Tally,
   ): Promise<void> {
     const { space } = this.#parts.upstream
-    if (cap === null || sizeOf(space.sizes) <= cap * HIGH_WATER) return
-    await this.#dropWhile(this.#victims(upstreams), tally, () => sizeOf(space.sizes) > cap * LOW_WATER)
+    if (cap === null || bytesOf(space.sizes) <= cap * HIGH_WATER) return
+    await this.#dropWhile(this.#victims(upstreams), tally, () => bytesOf(space.sizes) > cap * LOW_WATER)
   }
 
   #online(): Upstream[] {
@@ -172,11 +171,25 @@ export class Eviction {
     return findVictimsOfAll(db, this.pins, upstreams, Math.min(before, clock.now() - RESIDENCY))
   }
 
-  async #dropWhile(victims: AsyncGenerator<Victim, void>, tally: Tally, goesOn: () => boolean): Promise<void> {
+  /** `goesOn` is told how many bytes of what is dropped are still to be freed. */
+  async #dropWhile(
+    victims: AsyncGenerator<Victim, void>,
+    tally: Tally,
+    goesOn: (pending: number) => boolean,
+  ): Promise<void> {
     const { db, packages } = this.#parts
     let waiting: RemovedFile[] = []
-    let count = 0
-    const free = async () => {
+    let isOver = false
+    const goOn = () => !this.#isClosed && !isOver && goesOn(sizeOf(waiting))
+    while (goOn()) {
+      for (let count = 0; count < BATCH && goOn(); count += 1) {
+        const { done, value } = await victims.next()
+        isOver = done === true
+        if (value === undefined) continue
+        const removed = await removeVictim(db, packages.removal, value)
+        this.#count(value.upstream, removed, tally)
+        waiting.push(...removed)
+      }
       const files = waiting
       waiting = []
       await noteRemoved(
@@ -185,25 +198,19 @@ export class Eviction {
       )
       tally.freed += await packages.collectBlobs([...new Set(files.map(({ blobId }) => blobId))])
     }
-    while (!this.#isClosed && goesOn()) {
-      const { done, value: victim } = await victims.next()
-      if (done === true) break
-      const removed = await removeVictim(db, packages.removal, victim as Victim)
-      this.#count((victim as Victim).upstream, removed, tally)
-      waiting.push(...removed)
-      count += 1
-      if (count % BATCH === 0) await free()
-    }
-    await free()
     await victims.return()
   }
 
   #count({ id, settings }: Upstream, removed: RemovedFile[], tally: Tally): void {
     const { metrics, upstream } = this.#parts
-    const bytes = removed.reduce((sum, { size }) => sum + size, 0)
+    const bytes = sizeOf(removed)
     tally.files += removed.length
     tally.bytes += bytes
     upstream.space.add(id, -bytes)
     metrics.evictedBytes.inc({ upstream: settings.name }, bytes)
   }
+}
+
+function sizeOf(files: readonly RemovedFile[]): number {
+  return files.reduce((sum, { size }) => sum + size, 0)
 }

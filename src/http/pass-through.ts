@@ -4,6 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamUnavailable } from '../errors.ts'
 import type { DispatchOptions } from '../upstream/connections.ts'
+import { Observation } from '../upstream/observation.ts'
+import { countReceived } from '../upstream/received-bytes.ts'
 import type { Upstream } from '../upstream/upstreams.ts'
 
 /** Statuses that would tell the client of our credentials, or of our place in the network, instead of its own. */
@@ -48,6 +50,9 @@ export async function passThrough(
   }
   const url = new URL(path, base)
   upstream.client.checkUrl(url)
+  const exchange = { reqId: request.id, method: request.method, url, class: 'pass', waited: 0 } as const
+  const observation = new Observation(request.server.services)
+  const start = performance.now()
   return reply.from(url.href, {
     method: request.method,
     timeout: TIMEOUT,
@@ -71,6 +76,12 @@ export async function passThrough(
     }),
     onResponse: (_request, _reply, response) => {
       const { statusCode, headers, stream } = response as unknown as RawAnswer
+      const toHeaders = performance.now() - start
+      const received = countReceived(stream)
+      stream.once('close', () => {
+        const ms = performance.now() - start
+        observation.exchange(upstream.settings, { ...exchange, status: statusCode, toHeaders, ms, bytes: received() })
+      })
       const isTooLarge = Number(headers['content-length'] ?? 0) > LARGEST
       const isPassedOn = statusCode < 300 || (statusCode >= 400 && !REFUSED.has(statusCode))
       if (isPassedOn && !isTooLarge) return reply.send(limit(stream))
@@ -80,6 +91,8 @@ export async function passThrough(
       return reply.send(new UpstreamUnavailable(`upstream ${name} ${what}`))
     },
     onError: (_reply, { error }) => {
+      const ms = performance.now() - start
+      observation.exchange(upstream.settings, { ...exchange, status: null, toHeaders: ms, ms, bytes: 0 })
       reply.send(new UpstreamUnavailable(`upstream ${name} did not answer`, { cause: error }))
     },
   })

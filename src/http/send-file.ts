@@ -37,7 +37,11 @@ export async function sendFile(
   const outcome = decide(request.method, request.headers, { ...headers, size })
   if (outcome.status === 304 || outcome.status === 416 || request.method === 'HEAD') {
     if (typeof source !== 'function') source.close()
-    if (outcome.status === 304) return reply.code(304).headers({ ...validators(headers), ...headers.extra }).send()
+    if (outcome.status === 304)
+      return reply
+        .code(304)
+        .headers({ ...validators(headers), ...headers.extra })
+        .send()
     if (outcome.status === 416) {
       return reply
         .code(416)

@@ -239,10 +239,9 @@ function refuseMirror(owner: Owner): void {
 /** What every client shows its user, who can add no query to what npm or mvn sends. */
 function refuseShadow({ owner, type, name, confirmsShadow }: CachedFileInfo, upstream: string): Conflict {
   const binding = `/api/v1/orgs/${owner.name}/bindings/${type}/${encodeURIComponent(name)}`
-  const alternative = confirmsShadow === undefined ? '' : ', or the request is sent with ?confirm_shadow=true'
+  const alternative = confirmsShadow === undefined ? '' : ', or by ?confirm_shadow=true'
   return new Conflict(
     'package',
-    `${name} comes from the upstream ${upstream}; to publish your own, an owner of ${owner.name} confirms it first ` +
-      `with PUT ${binding} {"source":"hosted"}${alternative}`,
+    `${name} comes from the upstream ${upstream}; to shadow it, confirm by PUT ${binding} {"source":"hosted"}${alternative}`,
   )
 }

@@ -60,8 +60,8 @@ export class People {
     const { rights } = this.#parts
     const { requiredGroups, title } = settings
     if (known !== null) {
-      requireOpen(known)
       await rights.apply(settings, known, person.groups, actorOf(known, address))
+      requireOpen(known)
     }
     if (requiredGroups.length > 0 && !requiredGroups.some((group) => person.groups.has(group))) {
       throw new Forbidden(`at ${title} you are in none of the groups that may sign in here`, 'user')

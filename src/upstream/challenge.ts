@@ -67,6 +67,11 @@ export class Authorizer {
     throw this.#refused()
   }
 
+  /** Whether the credentials were refused less than a minute ago, by the upstream or by who gives tokens for it. */
+  get isRefused(): boolean {
+    return this.#clock.now() < this.#refusedUntil || this.#tokens.areRefused
+  }
+
   /** Forgets every token, and what challenges said. */
   reset(): void {
     this.#tokens.clear()

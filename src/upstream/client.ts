@@ -8,7 +8,7 @@ import { Authorizer } from './challenge.ts'
 import { ClientObserver, type WatchedExchange } from './client-observer.ts'
 import { Connections, type RawResponse } from './connections.ts'
 import { ABSENT, type UpstreamRequest, type UpstreamResponse } from './exchange.ts'
-import { type HealthNews, OriginHealth } from './health.ts'
+import { type HealthNews, OriginHealth, type OriginReport } from './health.ts'
 import type { Observation } from './observation.ts'
 import { parseRetryAfter, Retriable, RetryBudget, withRetries } from './retries.ts'
 import { Slots } from './slots.ts'
@@ -26,6 +26,12 @@ const MOST_ORIGINS = 256
 export interface OriginState {
   readonly origin: string
   readonly state: 'closed' | 'open' | 'half-open'
+}
+
+/** How an upstream is doing, in full. */
+export interface ClientReport {
+  readonly areCredentialsRefused: boolean
+  readonly origins: ({ readonly origin: string } & OriginReport)[]
 }
 
 /** What an UpstreamClient is built from. */
@@ -113,6 +119,12 @@ export class UpstreamClient {
   /** The states of all origins asked so far. */
   states(): OriginState[] {
     return [...this.#origins].map(([origin, { health }]) => ({ origin, state: health.state }))
+  }
+
+  /** The same in full, and whether our credentials were refused a moment ago. */
+  report(): ClientReport {
+    const origins = [...this.#origins].map(([origin, { health }]) => ({ origin, ...health.report }))
+    return { areCredentialsRefused: this.#authorizer.isRefused, origins }
   }
 
   /** Whether the upstream allows us hardly any more requests; documents that cost one should be left alone. */
@@ -265,7 +277,7 @@ export class UpstreamClient {
     }
     if ((status >= 500 && status !== NOT_IMPLEMENTED) || status === 408 || status === 425) {
       response.body.destroy()
-      health.failed()
+      health.failed(`answered ${status}`)
       const reason = new UpstreamUnavailable(`${this.#name} answered ${status}`, {
         status: status === 503 ? 503 : status === 504 || status === 408 ? 504 : 502,
       })
@@ -293,7 +305,7 @@ export class UpstreamClient {
       health.abandoned()
       return new UpstreamUnavailable(`${this.#name} was not waited for any longer`, { status: 504, cause: error })
     }
-    health.failed()
+    health.failed(code === '' ? (error as Error).name : code)
     if (wasSlow || code.includes('TIMEOUT')) {
       return new UpstreamUnavailable(`${this.#name} did not answer in time`, { status: 504, cause: error })
     }

@@ -17,6 +17,7 @@ import { DocumentFetcher, type Fetched } from './document-fetcher.ts'
 import { type DocumentIdentity, type DocumentRecord, type DocumentStore, identityKey } from './document-store.ts'
 import { type FreshnessTimes, freshnessOf, staleSince, timesOf } from './freshness.ts'
 import { NegativeEntries } from './negative-entries.ts'
+import { Observation } from './observation.ts'
 import { ParsedDocuments } from './parsed-documents.ts'
 import type { Upstream } from './upstreams.ts'
 import type { Uses } from './uses.ts'
@@ -80,6 +81,7 @@ export interface DocumentsParts {
  */
 export class Documents {
   readonly #parts: DocumentsParts
+  readonly #observation: Observation
   readonly #records: Cache<{ record: DocumentRecord | null }>
   readonly #parsed: ParsedDocuments
   readonly #fetcher: DocumentFetcher
@@ -91,6 +93,7 @@ export class Documents {
 
   constructor(parts: DocumentsParts) {
     this.#parts = parts
+    this.#observation = new Observation(parts)
     this.#records = new Cache({ name: 'documents', max: 100_000, ttl: NOTICE_LOST }, parts.notices)
     this.#parsed = new ParsedDocuments(parts.config.cache.parsedDocuments)
     this.#fetcher = new DocumentFetcher({ ...parts, parsed: this.#parsed })
@@ -278,6 +281,9 @@ export class Documents {
       lease = got
     })
     const outcome = fetching.then((fetched) => {
+      if (fetched.record.goneAt > 0 && held?.goneAt === 0) {
+        this.#observation.event(upstream.settings, 'withdrawn', { document: `${identity.kind}:${identity.key}` })
+      }
       if (refresh.isOutdated) return fetched
       this.#records.set(key, { record: fetched.record })
       if (fetched.isDenied) this.#denied.add(identity, fresh)

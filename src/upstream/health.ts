@@ -20,6 +20,19 @@ export interface HealthNews {
   readonly rateLimited: number
 }
 
+/** How an origin is doing, for administrators; times in ms since the epoch. */
+export interface OriginReport {
+  readonly state: 'closed' | 'open' | 'half-open'
+  /** When it is tried again; null: it may be asked now. */
+  readonly openUntil: number | null
+  /** Until when it wants to be left alone; null: it does not. */
+  readonly rateLimitedUntil: number | null
+  /** See `isScarce`. */
+  readonly isScarce: boolean
+  /** What this replica saw last; null: nothing since it started. */
+  readonly lastError: { readonly at: number; readonly message: string } | null
+}
+
 /**
  * Whether one origin of an upstream is worth asking (pull-through.md §6.3). Five failures in a row, or half of ten and
  * more requests within half a minute, open the breaker: for a while nothing is asked and everything is answered from what is held, then one real request tries. A 429
@@ -59,6 +72,17 @@ export class OriginHealth {
   /** Requests that the origin still allows, as it said last; null: it never did. */
   get remaining(): number | null {
     return this.#remaining
+  }
+
+  get report(): OriginReport {
+    const later = (time: number) => (time > this.#clock.now() ? time : null)
+    return {
+      state: this.state,
+      openUntil: later(this.#openUntil),
+      rateLimitedUntil: later(this.#rateLimitedUntil),
+      isScarce: this.#isScarce,
+      lastError: this.#lastError,
+    }
   }
 
   /** Whether less than a tenth of the requests that the origin allows are left. */
@@ -111,8 +135,9 @@ export class OriginHealth {
     this.#close()
   }
 
-  /** Connection or TLS error, timeout, 5xx or a cut body. */
-  failed(): void {
+  /** Connection or TLS error, timeout, 5xx or a cut body; `why` is shown to administrators. */
+  failed(why = 'the answer was cut'): void {
+    this.#lastError = { at: this.#clock.now(), message: why }
     this.#failures += 1
     this.#remember(true)
     const wasTrying = this.#isTrying
@@ -133,6 +158,7 @@ export class OriginHealth {
 
   /** The origin answered 429; `retryAfter` in ms when it said so. */
   rateLimited(retryAfter: number | null): void {
+    this.#lastError = { at: this.#clock.now(), message: 'answered 429' }
     this.#isTrying = false
     const pause = Math.min(Math.max(retryAfter ?? this.#ratePause, SHORTEST_RATE_PAUSE), LONGEST_RATE_PAUSE)
     this.#rateLimitedUntil = this.#clock.now() + pause

@@ -16,7 +16,7 @@ import type { Policies } from '../policies/index.ts'
 import type { UpstreamAdapter } from './adapter.ts'
 import { Artifacts } from './artifacts.ts'
 import { CacheSpace } from './cache-space.ts'
-import type { UpstreamClient } from './client.ts'
+import type { ClientReport, UpstreamClient } from './client.ts'
 import { Coordination } from './coordination.ts'
 import { DocumentStore } from './document-store.ts'
 import { Documents } from './documents.ts'
@@ -240,6 +240,11 @@ export class UpstreamEngine {
   /** Throws NotFound. */
   get(name: string): UpstreamState {
     return this.#rest.broken().find((one) => one.name === name) ?? this.#upstreams.get(name)
+  }
+
+  /** How an upstream is doing, as this replica knows. Throws NotFound. */
+  health(name: string): ClientReport {
+    return this.#upstreams.getUpstream(name).client.report()
   }
 
   /** Makes an upstream; see RestUpstreams. */

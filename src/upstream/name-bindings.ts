@@ -1,4 +1,4 @@
-import { Op, type Transaction, type WhereOptions } from 'sequelize'
+import { col, fn, Op, type Transaction, type WhereOptions, where as whereOf } from 'sequelize'
 import { Cache } from '../cache/cache.ts'
 import type { Notices } from '../cache/notices.ts'
 import type { Clock } from '../clock.ts'
@@ -84,13 +84,15 @@ export class NameBindings {
     { ownerId, type, upstreamId, merge, part }: BindingQuery,
     { limit, offset }: { limit: number; offset: number },
   ): Promise<{ rows: NameBinding[]; total: number }> {
-    const where: WhereOptions<NameBinding> = {
+    const equal = {
       ...{ ownerId },
       ...(type === undefined ? {} : { type }),
       ...(upstreamId === undefined ? {} : { upstreamId }),
       ...(merge === undefined ? {} : { merge }),
-      ...(part === undefined ? {} : { lowerName: { [Op.substring]: part } }),
     }
+    // INSTR, because LIKE has wildcards.
+    const within = part === undefined ? [] : [whereOf(fn('instr', col('lower_name'), part), { [Op.gt]: 0 })]
+    const where: WhereOptions<NameBinding> = { [Op.and]: [equal, ...within] }
     const order: [string, string][] = [
       ['type', 'ASC'],
       ['lowerName', 'ASC'],

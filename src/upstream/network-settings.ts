@@ -23,7 +23,7 @@ export const NetworkFile = Type.Object(
   { additionalProperties: false },
 )
 
-const Pem = () => Type.Optional(Type.String({ minLength: 1, maxLength: 65_536 }))
+const Pem = () => Type.Optional(Type.String({ minLength: 1, maxLength: 32_768 }))
 
 /** `network` over REST: certificates as PEM, since no path of the server is a caller's to name. */
 export const NetworkInput = Type.Object(
@@ -85,6 +85,9 @@ export function readNetworkInput(
 ): NetworkSettings {
   if ((clientCert === '') !== (clientKey === '')) {
     throw new ConfigError(`${where}: network: clientCert and clientKey go together`)
+  }
+  if (ca !== '' && !ca.includes('-----BEGIN CERTIFICATE-----')) {
+    throw new ConfigError(`${where}: network/ca: it is no certificate in PEM`)
   }
   checkCertificates(where, ca, clientCert, clientKey)
   return {

@@ -11,8 +11,6 @@ export type UpstreamEvent =
   | 'integrity'
   | 'republished'
   | 'withdrawn'
-  | 'quarantined'
-  | 'name_conflict'
 
 /** Of whom something is observed. */
 export interface Observed {
@@ -26,7 +24,8 @@ export interface EndedExchange {
   readonly reqId: string | undefined
   readonly method: string
   readonly url: URL
-  readonly class: RequestClass
+  /** pass: what is forwarded and never stored. */
+  readonly class: RequestClass | 'pass'
   /** null: there was no answer. */
   readonly status: number | null
   /** ms for which it waited for its turn, until the headers of the answer, and in all, the wait not included. */

@@ -10,8 +10,8 @@ import type { UpstreamSettings } from './upstream-settings.ts'
 
 const MIN_FRESH = 5_000
 const MAX_FRESH = 24 * 60 * 60 * 1_000
-/** Characters of what is stored, certificates included. */
-const MOST_STORED = 200_000
+/** Bytes of what is stored, certificates included. */
+const MOST_STORED = 60_000
 const NAME = /^[a-z0-9]+([-._][a-z0-9]+)*$/
 const HOST = /^([a-z0-9_]([-a-z0-9_.]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$/
 
@@ -127,7 +127,7 @@ function read(
     if (!HOST.test(host.toLowerCase())) throw new ConfigError(`${where}: ${JSON.stringify(host)} is not a host`)
   }
   if (url === undefined) throw new ConfigError(`${where}: url: is missing`)
-  if (JSON.stringify(declared).length > MOST_STORED) throw new ConfigError(`${where}: it is too long`)
+  if (Buffer.byteLength(JSON.stringify(declared)) > MOST_STORED) throw new ConfigError(`${where}: it is too long`)
   const settings = toSettings(declared, {
     ...{ name, where, adapter },
     url: parseUpstreamUrl(url, `${where}: url`),

@@ -67,6 +67,12 @@ export class Tokens {
     if (this.#held.get(key)?.value === value) this.#held.delete(key)
   }
 
+  /** Whether a realm refused a token less than a minute ago. */
+  get areRefused(): boolean {
+    const now = this.#clock.now()
+    return [...this.#refused.values()].some(({ until }) => now < until)
+  }
+
   clear(): void {
     this.#held.clear()
     this.#refused.clear()

@@ -63,7 +63,7 @@ export class Upstreams {
   readonly #parts: UpstreamsParts
   readonly #observation: Observation
   readonly #byName = new Map<string, { -readonly [K in keyof Upstream]: Upstream[K] }>()
-  readonly #replaced = new Set<UpstreamClient>()
+  readonly #replaced = new Map<UpstreamClient, NodeJS.Timeout>()
   /** Of those that cannot be put to work, and why. */
   readonly #unusable = new Map<number, { ownerId: number; type: string; name: string; problem: string }>()
   #adapters: ReadonlyMap<string, UpstreamAdapter> = new Map()
@@ -253,15 +253,18 @@ export class Upstreams {
   }
 
   async close(): Promise<void> {
-    const clients = [...this.all().map(({ client }) => client), ...this.#replaced]
+    for (const timer of this.#replaced.values()) clearTimeout(timer)
+    const clients = [...this.all().map(({ client }) => client), ...this.#replaced.keys()]
     await Promise.all(clients.map((client) => client.close()))
   }
 
   /** Idle connections end by themselves; those in use are waited for, and cut at the end only. */
   #replace(client: UpstreamClient): void {
-    this.#replaced.add(client)
-    const timer = setTimeout(() => void client.finish().finally(() => this.#replaced.delete(client)), LAST_REQUESTS)
-    timer.unref()
+    const finish = async () => {
+      await client.finish().catch(() => {})
+      this.#replaced.delete(client)
+    }
+    this.#replaced.set(client, setTimeout(() => void finish(), LAST_REQUESTS).unref())
   }
 
   #first(matches: (upstream: Upstream) => boolean): Upstream | null {

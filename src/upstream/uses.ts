@@ -35,6 +35,8 @@ export class Uses {
   readonly #noted = new LRUCache<string, number>({ max: MOST_NOTED })
   #waiting = new Map<string, { group: UsedGroup; hashes: Set<string> }>()
   #count = 0
+  /** When the latest of those that wait was noted. */
+  #latest = 0
   #timer: NodeJS.Timeout | null = null
   #flushing: Promise<void> = Promise.resolve()
 
@@ -56,6 +58,7 @@ export class Uses {
     this.#waiting.set(name, waiting)
     waiting.hashes.add(hashKey(key))
     this.#count += 1
+    this.#latest = now
     if (this.#count >= MOST_WAITING) void this.flush()
     else this.#timer ??= setTimeout(() => void this.flush(), INTERVAL).unref()
   }
@@ -65,14 +68,14 @@ export class Uses {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     const waiting = this.#waiting
+    const latest = this.#latest
     this.#waiting = new Map()
     this.#count = 0
-    this.#flushing = this.#flushing.then(() => this.#write([...waiting.values()]))
+    this.#flushing = this.#flushing.then(() => this.#write([...waiting.values()], latest))
     return this.#flushing
   }
 
-  async #write(waiting: { group: UsedGroup; hashes: Set<string> }[]): Promise<void> {
-    const now = this.#parts.clock.now()
+  async #write(waiting: { group: UsedGroup; hashes: Set<string> }[], now: number): Promise<void> {
     try {
       for (const { group, hashes } of waiting) {
         // In order, so that two replicas never wait for each other.

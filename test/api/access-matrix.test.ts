@@ -183,6 +183,7 @@ GET    /admin/upstreams/:upstream/stats             401 403 403 403 403
 GET    /admin/upstreams/:upstream/pins              401 403 403 403 403
 PUT    /admin/upstreams/:upstream/pins              401 403 403 403 403
 DELETE /admin/upstreams/:upstream/pins              401 403 403 403 403
+GET    /admin/upstreams/:upstream/health            401 403 403 403 403
 POST   /admin/upstreams/:upstream/test              401 403 403 403 403
 POST   /admin/upstreams/:upstream/mode              401 403 403 403 403
 POST   /admin/upstreams/:upstream/invalidate        401 403 403 403 403

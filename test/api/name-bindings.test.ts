@@ -36,7 +36,9 @@ const path = (name: string, type = 'npm') => `/orgs/acme/bindings/${type}/${enco
 const put = (name: string, body: object, type = 'npm', who: string | null = ann) =>
   app.api('PUT', path(name, type), body, who)
 const resolve = async (name: string, who = ann) =>
-  (await app.api('GET', `/packages/resolve?owner=acme&type=npm&name=${encodeURIComponent(name)}`, undefined, who)).json()
+  (
+    await app.api('GET', `/packages/resolve?owner=acme&type=npm&name=${encodeURIComponent(name)}`, undefined, who)
+  ).json()
 
 describe('bindings of names', () => {
   test('are set, read in any case, listed, filtered, paged and cleared', async () => {
@@ -85,7 +87,7 @@ describe('bindings of names', () => {
     ['x'.repeat(256), { source: 'hosted' }, 'npm'],
     ['İ'.repeat(200), { source: 'hosted' }, 'npm'],
     ['a b', { source: 'hosted' }, 'npm'],
-    ['a\u0000', { source: 'hosted' }, 'npm'],
+    ['a\tb', { source: 'hosted' }, 'npm'],
   ])('%j to %j of %s is 422', async (name, body, type) => {
     const refused = await put(name, body, type)
     expect(refused.statusCode, refused.body).toBe(422)
@@ -97,7 +99,10 @@ describe('bindings of names', () => {
     expect((await put('ours', { source: 'npmjs' })).statusCode).toBe(409)
     await put('ours', { source: 'hosted', merge: true })
     expect((await app.api('DELETE', path('ours'), undefined, ann)).statusCode).toBe(204)
-    expect((await app.api('GET', path('ours'), undefined, ann)).json()).toMatchObject({ source: 'hosted', merge: false })
+    expect((await app.api('GET', path('ours'), undefined, ann)).json()).toMatchObject({
+      source: 'hosted',
+      merge: false,
+    })
     expect((await app.api('DELETE', '/packages/acme/npm/ours', undefined, ann)).statusCode).toBe(204)
     expect(await resolve('ours')).toMatchObject({ source: 'hosted' })
     expect((await app.api('DELETE', path('ours'), undefined, ann)).statusCode).toBe(204)

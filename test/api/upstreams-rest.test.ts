@@ -24,7 +24,9 @@ async function startClosed(password: string) {
     const expected = `Basic ${Buffer.from(`me:${closed.password}`).toString('base64')}`
     if (headers.authorization !== expected) return { status: 401, headers: { 'www-authenticate': 'Basic' } }
     const manifest = { name: 'closed', version: '1.0.0', dist: { tarball: `${url}/closed/-/closed-1.0.0.tgz` } }
-    return { body: JSON.stringify({ name: 'closed', 'dist-tags': { latest: '1.0.0' }, versions: { '1.0.0': manifest } }) }
+    return {
+      body: JSON.stringify({ name: 'closed', 'dist-tags': { latest: '1.0.0' }, versions: { '1.0.0': manifest } }),
+    }
   })
   return { registry, closed }
 }
@@ -46,7 +48,10 @@ describe('an upstream made over REST', () => {
   })
 
   test('of npm serves packages at once', async () => {
-    const made = await create(app, npm(registry.url, { name: 'corp', owner: 'corp', aliases: ['Corp-Alias'], fresh: '1m' }))
+    const made = await create(
+      app,
+      npm(registry.url, { name: 'corp', owner: 'corp', aliases: ['Corp-Alias'], fresh: '1m' }),
+    )
     expect(made.statusCode).toBe(201)
     expect(made.json()).toMatchObject({
       ...{ name: 'corp', type: 'npm', owner: 'corp', origin: 'rest', mode: 'online', problem: null },
@@ -226,13 +231,23 @@ describe('an upstream made over REST', () => {
     await create(app, npm(`${closed.url}/`, { name: 'corrected', owner: 'corrected', auth }))
     const status = async () => (await get(app, '/api/packages/corrected/npm/closed', app.admin)).statusCode
     expect(await status()).toBe(502)
+    const health = async () => (await app.api('GET', '/admin/upstreams/corrected/health')).json()
+    expect(await health()).toMatchObject({
+      credentialsRefused: true,
+      origins: [{ origin: closed.url, state: 'closed' }],
+    })
     const edited = await app.api('PATCH', '/admin/upstreams/corrected', { auth: { ...auth, password: 'right' } })
     expect(edited.statusCode).toBe(200)
     expect(await status()).toBe(200)
+    expect(await health()).toMatchObject({ credentialsRefused: false })
     // What is not said stays as it is, the secret too.
     await app.api('PATCH', '/admin/upstreams/corrected', { auth: { kind: 'basic', username: 'me' }, trust: 'trusted' })
     door.password = 'right'
     expect((await app.api('POST', '/admin/upstreams/corrected/test', { package: 'closed' })).json().ok).toBe(true)
+    closed.everything({ status: 500 })
+    await app.api('POST', '/admin/upstreams/corrected/invalidate')
+    await get(app, '/api/packages/corrected/npm/other', app.admin)
+    expect((await health()).origins[0].lastError).toMatchObject({ message: 'answered 500' })
     await closed.close()
   })
 

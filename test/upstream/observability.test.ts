@@ -29,9 +29,13 @@ beforeAll(async () => {
       npmjs: declare('npmjs'),
       secret: declare('secret', { visibility: 'private' }),
       shaky: declare('shaky'),
+      corp: declare('corp', {
+        visibility: 'private',
+        auth: { kind: 'basic', usernameEnv: 'CORP_USER', passwordEnv: 'CORP_PASSWORD' },
+      }),
       hub: { ...declare('hub'), type: 'container', url: images.url },
     },
-    environment: { ENTREPOT_MIRRORS_RETRIES: '0' },
+    environment: { ENTREPOT_MIRRORS_RETRIES: '0', CORP_USER: 'robot', CORP_PASSWORD: 'hunter2-hunter2' },
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line) as Line) }),
   })
 })
@@ -237,7 +241,9 @@ describe('§11', () => {
       .poll(async () => (await served()).map((value, index) => value - before[index]!))
       .toEqual([bytes.length, 2 * bytes.length, bytes.length])
     const labels = { upstream: 'npmjs', type: 'npm' }
-    const sum = (await read('entrepot_mirror_served_bytes_total', labels)) - (await read('entrepot_upstream_fetched_bytes_total', labels))
+    const sum =
+      (await read('entrepot_mirror_served_bytes_total', labels)) -
+      (await read('entrepot_upstream_fetched_bytes_total', labels))
     expect(await read('entrepot_mirror_saved_bytes', labels)).toBe(sum)
     expect(await read('entrepot_mirror_requests_total', { ...file, result: 'hit' })).toBeGreaterThanOrEqual(2)
     expect(await read('entrepot_upstream_responses_total', { ...file, status: '200' })).toBeGreaterThanOrEqual(1)
@@ -266,6 +272,49 @@ describe('§11', () => {
     expect(await read('entrepot_upstream_trouble', { upstream: 'shaky', state: 'rate_limited' })).toBe(0)
   })
 
+  test('a registry that limits the rate: its clients are told so by 429', async () => {
+    images.upstream.everything({ status: 429, headers: { 'retry-after': '90' } })
+    const refused = await get('/v2/hub/library/limited/manifests/1')
+    images.upstream.everything(null)
+    server.clock.advance(2 * MINUTE)
+    expect(refused.statusCode).toBe(429)
+    expect(refused.headers).toMatchObject({
+      'cache-control': 'no-store',
+      'retry-after': '90',
+      'cache-status': 'Entrepot; fwd=uri-miss; detail=RATE_LIMITED',
+      'x-upstream': 'hub',
+    })
+  })
+
+  test('what an upstream once had and denies now is an event, once', async () => {
+    await npm.publish({ name: 'gone', version: '1.0.0' })
+    await get('npmjs/npm/gone')
+    await settle()
+    npm.upstream.on('/gone', { status: 404 })
+    for (let i = 0; i < 3; i += 1) {
+      server.clock.advance(20 * MINUTE)
+      expect((await get('npmjs/npm/gone')).headers).toMatchObject({ 'cache-status': expect.stringContaining('GONE') })
+      await settle()
+    }
+    const told = lines.filter(({ event, upstream }) => event === 'withdrawn' && upstream === 'npmjs')
+    expect(told.map(({ document }) => document)).toEqual(['packument:gone'])
+  })
+
+  test('what is passed on and never stored is in the log too', async () => {
+    lines.length = 0
+    expect((await get('npmjs/npm/-/v1/search?text=secret-plan')).statusCode).toBe(200)
+    const passed = lines.filter(({ msg }) => msg === 'upstream asked')
+    const answered = lines.find(({ path }) => String(path).endsWith('/-/v1/search'))!
+    expect(passed).toEqual([
+      expect.objectContaining({
+        ...{ reqId: answered['reqId'], upstream: 'npmjs', status: 200 },
+        url: expect.stringMatching(/\/-\/v1\/search$/),
+      }),
+    ])
+    expect(JSON.stringify(lines)).not.toContain('secret-plan')
+    expect(await read('entrepot_upstream_responses_total', { upstream: 'npmjs', class: 'pass', status: '200' })).toBe(1)
+  })
+
   test('an upstream that is down is told of once, and once that it is back', async () => {
     npm.upstream.everything({ status: 500 })
     for (let i = 0; i < 8; i += 1) expect((await get(`shaky/npm/down-${i}`)).statusCode).toBeGreaterThanOrEqual(502)
@@ -279,6 +328,23 @@ describe('§11', () => {
     expect(told.map(({ event }) => event)).toEqual(['upstream.down', 'upstream.up'])
     expect(await read('entrepot_upstream_events_total', { upstream: 'shaky', event: 'upstream.down' })).toBe(1)
     expect(await read('entrepot_upstream_trouble', { upstream: 'shaky', state: 'down' })).toBe(0)
+  })
+
+  test('refused credentials are an event, once a minute, and nowhere in the log', async () => {
+    lines.length = 0
+    npm.upstream.everything({ status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } })
+    for (const name of ['a', 'b', 'c']) {
+      const refused = await get(`corp/npm/${name}`, { authorization: server.admin })
+      expect(refused.statusCode).toBe(502)
+      expect(refused.headers['cache-status']).toBe('Entrepot; fwd=uri-miss; detail=AUTH_FAILED')
+    }
+    npm.upstream.everything(null)
+    expect(lines.filter(({ event }) => event === 'auth_failed')).toMatchObject([{ upstream: 'corp' }])
+    expect(await read('entrepot_upstream_trouble', { upstream: 'corp', state: 'auth_failed' })).toBe(1)
+    server.clock.advance(2 * MINUTE)
+    expect(await read('entrepot_upstream_trouble', { upstream: 'corp', state: 'auth_failed' })).toBe(0)
+    const secrets = ['hunter2', Buffer.from('robot:hunter2-hunter2').toString('base64')]
+    for (const secret of secrets) expect(JSON.stringify(lines)).not.toContain(secret)
   })
 
   test('bytes that contradict their digest are an event', async () => {

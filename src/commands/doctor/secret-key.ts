@@ -8,7 +8,7 @@ import { type Report, reasonOf } from './report.ts'
 const SUBJECT = 'secret key'
 const BACKUP = 'put it back from a backup, or set secretKey (ENTREPOT_SECRET_KEY) to what it was'
 
-/** The key of the secrets in the database (webhooks, second factors): that it is there, hidden, and the right one. */
+/** The key of the secrets in the database (webhooks, second factors, upstreams): that it is there, hidden, and the right one. */
 export async function checkSecretKey(report: Report, config: Config, db: Database | null): Promise<void> {
   try {
     const path = secretKeyFile(config.dataDir)
@@ -40,11 +40,13 @@ async function isHidden(report: Report, path: string): Promise<boolean> {
 }
 
 async function readSealed({ sequelize }: Database): Promise<string[]> {
-  const { webhook, twoFactor } = initModels(sequelize)
+  const { webhook, twoFactor, upstream } = initModels(sequelize)
   const hooks = await webhook.findAll({ attributes: ['sealedSecret', 'sealedAuthorization'] })
   const factors = await twoFactor.findAll({ attributes: ['sealedSecret'] })
+  const upstreams = await upstream.findAll({ attributes: ['sealedSecrets'] })
   return [
     ...hooks.flatMap(({ sealedSecret, sealedAuthorization }) => [sealedSecret, sealedAuthorization]),
     ...factors.map(({ sealedSecret }) => sealedSecret),
+    ...upstreams.map(({ sealedSecrets }) => sealedSecrets ?? ''),
   ].filter((text) => text !== '')
 }

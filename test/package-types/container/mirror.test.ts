@@ -71,7 +71,7 @@ describe('a pull', () => {
     expect(first.rawPayload.equals(manifest.bytes)).toBe(true)
     expect(first.headers['content-type']).toBe(manifest.mediaType)
     expect(first.headers['docker-content-digest']).toBe(manifest.digest)
-    expect(first.headers['cache-control']).toBe('no-cache')
+    expect(first.headers['cache-control']).toBe('public, max-age=0, must-revalidate')
     const blob = await get(image(`blobs/${layer.digest}`))
     expect(blob.rawPayload.equals(layer.bytes)).toBe(true)
     expect(blob.headers['cache-control']).toContain('immutable')

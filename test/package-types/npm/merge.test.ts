@@ -187,8 +187,8 @@ describe('publishing over a name that is an upstream’s', () => {
     const refused = await publish('@pub/left', '9.0.0')
     expect([refused.statusCode, refused.json().error]).toEqual([
       409,
-      '@pub/left comes from the upstream npmjs; to publish your own, an owner of acme confirms it first with ' +
-        'PUT /api/v1/orgs/acme/bindings/npm/%40pub%2Fleft {"source":"hosted"}, or the request is sent with ?confirm_shadow=true',
+      '@pub/left comes from the upstream npmjs; to shadow it, confirm by ' +
+        'PUT /api/v1/orgs/acme/bindings/npm/%40pub%2Fleft {"source":"hosted"}, or by ?confirm_shadow=true',
     ])
     expect((await publish('@PUB/Left', '9.0.0')).statusCode).toBeGreaterThanOrEqual(400)
     expect(await versions('@pub%2fleft')).toEqual(['1.0.0'])
