@@ -70,9 +70,10 @@ export const resolve: FastifyPluginAsyncTypebox = async (app) => {
       const { owner, hiddenOwner } = target!
       const survey = await services.upstream.survey(doer, hiddenOwner ?? owner, type, name)
       // A private package looks like a name that nobody has (security.md S4).
-      const reason = hiddenOwner !== undefined && survey.reason === 'hosted' ? 'unbound' : survey.reason
+      const isOurs = survey.reason === 'hosted' || survey.reason === 'merged'
+      const reason = hiddenOwner !== undefined && isOurs ? 'unbound' : survey.reason
       const [source, why] = outcomes[reason]
-      const isAsked = reason !== 'hosted' && reason !== 'reserved' && hiddenOwner === undefined
+      const isAsked = reason !== 'hosted' && reason !== 'reserved'
       const upstreams = await Promise.all(
         survey.candidates.map(async (candidate) => ({
           upstream: candidate.upstream.settings.name,

@@ -58,7 +58,7 @@ export class Partials {
 
   /** The entry needs no note any more. */
   async forget(entry: SpoolEntry): Promise<void> {
-    await rm(entry.path + SIDECAR, { force: true })
+    await remove(entry.path + SIDECAR)
   }
 
   /** The beginning of something, which is the caller's to discard and to `forget`; null: there is none. */
@@ -125,7 +125,12 @@ export function fileOf(name: string): string {
 }
 
 async function removeBoth(path: string): Promise<void> {
-  await Promise.all([path, path + SIDECAR].map((one) => rm(one, { recursive: true, force: true })))
+  await Promise.all([path, path + SIDECAR].map(remove))
+}
+
+/** What cannot be removed now is found again when the server starts; whoever has better things to do is not troubled. */
+async function remove(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true }).catch(() => {})
 }
 
 async function readLabel(path: string): Promise<PartialLabel | null> {

@@ -34,7 +34,10 @@ export function doubtOf({ headers }: UpstreamResponse): string | null {
   if (headers['content-type']?.includes('text/html') === true) return 'a web page instead of the file'
   const encoding = headers['content-encoding'] ?? ''
   const isEncoded = encoding !== '' && encoding.toLowerCase() !== 'identity'
-  return isEncoded ? 'the file in an encoding nobody asked for' : null
+  if (isEncoded) return 'the file in an encoding nobody asked for'
+  // It ends with the connection, and whether that is its end nothing tells.
+  const isOpenEnded = ['content-length', 'transfer-encoding', 'content-range'].every((name) => !(name in headers))
+  return isOpenEnded ? 'a file without a length' : null
 }
 
 /** What an answer other than success means for whoever wanted the artifact. */

@@ -33,15 +33,16 @@ export class ArtifactFetch {
 
   /**
    * An answer of 206 with the bytes from a position to the end, or one of 200 where they are not what they were or
-   * nothing but the whole is to be had. The first is tied to the ETag if that is a strong one; without it the bytes
-   * must be verified by other means. Throws like `whole`.
+   * nothing but the whole is to be had. The first is tied to the ETag if that is a strong one, also where If-Range is
+   * not known; without it the bytes must be verified by other means. Throws like `whole`.
    */
   async rest(from: number, etag: string): Promise<UpstreamResponse> {
     const response = await this.#send({ range: `bytes=${from}-`, ...(isStrong(etag) ? { 'if-range': etag } : {}) })
     if (response.status === 206) {
-      const range = response.headers['content-range'] ?? ''
+      const { 'content-range': range = '', etag: now = etag } = response.headers
+      const isSame = !isStrong(etag) || now === etag
       const fits = range.startsWith(`bytes ${from}-`) && /\/\d+$/.test(range) && !isEncoded(response)
-      if (fits) return response
+      if (isSame && fits) return response
     } else if (response.status !== 416) return this.#requireOk(response)
     response.body.destroy()
     return this.whole()

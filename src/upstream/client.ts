@@ -16,8 +16,8 @@ import type { UpstreamSettings } from './upstream-settings.ts'
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 const RETRIED = new Set([408, 502, 503, 504])
-/** The server works, and does not know the method. */
-const NOT_IMPLEMENTED = 501
+/** The server works: it does not know the method, or has seen the request before, which its sender may have made up. */
+const WORKING = new Set([501, 508])
 const MAX_REDIRECTS = 5
 /** Origins whose state is remembered: an upstream may redirect to as many as it likes. */
 const MOST_ORIGINS = 256
@@ -275,7 +275,7 @@ export class UpstreamClient {
         detail: 'RATE_LIMITED',
       })
     }
-    if ((status >= 500 && status !== NOT_IMPLEMENTED) || status === 408 || status === 425) {
+    if ((status >= 500 && !WORKING.has(status)) || status === 408 || status === 425) {
       response.body.destroy()
       health.failed(`answered ${status}`)
       const reason = new UpstreamUnavailable(`${this.#name} answered ${status}`, {

@@ -87,8 +87,13 @@ export class Coordination {
       if (taken === undefined) return ALONE
       if (taken !== null) {
         const lease = this.#lease(key, token)
+        if (!hasWaited) return lease
         // Who had the lock before may have brought it just now.
-        if (!hasWaited || !(await isThere())) return lease
+        const isBrought = await isThere().catch((error: unknown) => {
+          lease.end()
+          throw error
+        })
+        if (!isBrought) return lease
         lease.end()
         return null
       }

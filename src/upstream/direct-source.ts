@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto'
+import { UpstreamUnavailable } from '../errors.ts'
 import type { ByteSource } from '../storage/byte-source.ts'
 import type { Algorithm, Digest } from '../storage/digest.ts'
-import type { ArrivedHeaders } from './arrived-headers.ts'
+import { type ArrivedHeaders, doubtOf } from './arrived-headers.ts'
 import { ArtifactFetch, type FetchPlan, isStrong } from './artifact-fetch.ts'
 import type { UpstreamResponse } from './exchange.ts'
 import { PublishedDigest } from './published-digest.ts'
@@ -121,6 +122,8 @@ export class DirectSource implements ByteSource {
 
   #take(response: UpstreamResponse): void {
     this.#response = response
+    const doubt = this.#plan.digest === null ? doubtOf(response) : null
+    if (doubt !== null) throw new UpstreamUnavailable(`upstream ${this.#plan.upstreamName} sent ${doubt}`)
     this.#chunks = (response.body as AsyncIterable<Buffer>)[Symbol.asyncIterator]()
   }
 

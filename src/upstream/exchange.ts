@@ -22,8 +22,8 @@ export interface UpstreamRequest {
 }
 
 /**
- * An upstream's answer: its status is 2xx, 304, 4xx other than 408, 425 and 429, or 501, and 3xx where redirects are
- * not followed; the body must be read or destroyed.
+ * An upstream's answer: its status is 2xx, 304, 4xx other than 408, 425 and 429, 501 or 508, and 3xx where redirects
+ * are not followed; the body must be read or destroyed.
  */
 export interface UpstreamResponse {
   readonly status: number

@@ -50,6 +50,8 @@ export class Flight {
   #computed: Partial<Digests> = {}
   #failure: Error | null = null
   #isOver = false
+  /** What is worth keeping of the bytes is kept: who reads the rest is the last to need them. */
+  #isKept = false
   #readers = 0
   #orphanTimer: NodeJS.Timeout | null = null
   #wake: () => void = () => {}
@@ -211,7 +213,9 @@ export class Flight {
       this.#abort.abort()
       this.#isOver = true
       this.#notify()
-      await transfer.end(this.#failure)
+      await transfer.end(this.#failure).finally(() => {
+        this.#isKept = true
+      })
       // A reader that is still at it deletes the bytes when it closes.
       if (this.#readers === 0) await this.#entry?.discard()
     }
@@ -248,7 +252,7 @@ export class Flight {
 
   /** Nobody reads any more: worth finishing, or given up unless somebody comes back soon (pull-through.md §4.2). */
   #orphaned(): void {
-    if (this.#isOver) void this.#entry!.discard()
+    if (this.#isKept) this.#entry!.discard().catch((error: Error) => this.#plan.failed(error))
     if (this.#isVerified || this.#failure !== null) return
     this.#plan.orphans.add(this.#giveUp)
     const { written } = this.#entry!

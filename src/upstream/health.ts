@@ -51,6 +51,7 @@ export class OriginHealth {
   #ratePause = FIRST_RATE_PAUSE
   #rateLimitedUntil = 0
   #isScarce = false
+  #lastError: OriginReport['lastError'] = null
   #remaining: number | null = null
 
   /** `tell` is called when the state changes here, and not for what `hear` was told. */

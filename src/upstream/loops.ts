@@ -2,13 +2,15 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
 import { LoopDetected } from '../errors.ts'
 
+const OURS = /^entrepot-[0-9a-f]{16}$/
 /** Servers that a request may have come through, and characters that they may need. */
 const MOST = 10
 const LONGEST = 1_000
 
 /**
  * Notices requests that came from here: servers that mirror each other would wait for each other (RFC 8586). Every
- * server on the way adds its name, so what a request makes us ask of upstreams carries the names that it came with.
+ * server on the way adds its name, so what a request makes us ask of upstreams carries the names that it came with:
+ * those of servers like this one. By others any client could have an upstream's network refuse us as a circle.
  */
 export class Loops {
   /** Of this server, as long as it runs. */
@@ -27,7 +29,7 @@ export class Loops {
     } else if (ids.length > MOST || header.length > LONGEST) {
       next(new LoopDetected('this request came through too many servers'))
     } else {
-      this.#inbound.run(ids.filter((id) => /^[\w.:-]+$/.test(id)).join(', '), next)
+      this.#inbound.run(ids.filter((id) => OURS.test(id)).join(', '), next)
     }
   }
 

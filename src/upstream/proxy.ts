@@ -23,10 +23,10 @@ export function proxyOf(url: URL, wanted: 'environment' | 'none' | URL, variable
  * network, are refused unless the upstream's file allows private networks. Throws AddressRefused.
  */
 export function requireNameBehindProxy(url: URL, { privateNetwork, url: upstream }: UpstreamSettings): void {
-  const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  const host = url.hostname.replace(/^\[|\]$|\.$/g, '').toLowerCase()
   if (privateNetwork === 'allowed' || (privateNetwork === 'origin' && url.hostname === upstream.hostname)) return
   if (isIP(host) !== 0) throw new AddressRefused(`${host} is an address, and none may be asked for through a proxy`)
-  if (!host.includes('.') || LOCAL_NAME.test(host.replace(/\.$/, ''))) {
+  if (!host.includes('.') || LOCAL_NAME.test(host)) {
     throw new AddressRefused(`${host} is a name of a private network, which is not allowed`)
   }
 }

@@ -17,11 +17,10 @@ import {
   exposesCredentials,
   type RestUpstream,
   readRestUpstream,
-  type StoredUpstream,
   takeSecrets,
   type UpstreamChanges,
-  type UpstreamSecrets,
 } from './rest-upstream.ts'
+import { columnsOf, declaredIn, openAsFarAsPossible, openStored } from './stored-upstream.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
 import type { UpstreamState } from './upstream-state.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -30,7 +29,6 @@ import type { Upstreams } from './upstreams.ts'
 const NOTICE_LOST = 10_000
 /** ms that a change waits for those that others are making. */
 const PATIENCE = 10_000
-const NO_SECRETS: UpstreamSecrets = { auth: '', clientKey: '' }
 
 /** What RestUpstreams is built from. */
 export interface RestUpstreamsParts {
@@ -120,7 +118,7 @@ export class RestUpstreams {
     const stored = takeSecrets(input)
     const settings = this.read(name, input)
     requireConfirmed(settings, confirmsExposure)
-    const { db, upstreams } = this.#parts
+    const { db, upstreams, box } = this.#parts
     await this.#alone(async () => {
       await this.#requireFree(settings, null)
       const owner = await upstreams.ensureOwner(settings, [settings])
@@ -128,7 +126,7 @@ export class RestUpstreams {
       await db.inTransaction(async (transaction) => {
         const row = await upstreams.rows.ofRest(settings, owner.id, isDeclared, transaction)
         const values = {
-          ...this.#columns(row, stored),
+          ...columnsOf(row.id, row.revision + 1, stored, box),
           name,
           ownerId: owner.id,
           mode: 'online',
@@ -145,10 +143,10 @@ export class RestUpstreams {
     changes: UpstreamChanges,
     { confirmsExposure }: { confirmsExposure: boolean },
   ): Promise<void> {
-    const { db, upstreams } = this.#parts
+    const { db, upstreams, box } = this.#parts
     await this.#alone(async () => {
       const { row } = this.#get(name)
-      const before = this.#stored(row)
+      const before = openAsFarAsPossible(row, box)
       const stored = change(before, changes)
       const settings = readRestUpstream(name, stored, upstreams.adapters, this.#globalCa ?? '')
       const exposedBefore = upstreams.find(name)?.settings
@@ -158,7 +156,12 @@ export class RestUpstreams {
       await upstreams.ensureOwner(settings, [settings])
       await db.inTransaction(async (transaction) => {
         const locked = await this.#lock(row.id, transaction)
-        await upstreams.rows.write(locked, settings, this.#columns(locked, stored), transaction)
+        await upstreams.rows.write(
+          locked,
+          settings,
+          columnsOf(locked.id, locked.revision + 1, stored, box),
+          transaction,
+        )
       })
     })
   }
@@ -246,7 +249,7 @@ export class RestUpstreams {
 
   /** Throws RegistryError or SecretUnreadable. */
   async #ready(row: UpstreamRow): Promise<UpstreamSettings> {
-    const stored = { declared: declaredIn(row), secrets: this.#open(row) }
+    const stored = openStored(row, this.#parts.box)
     const settings = readRestUpstream(row.name, stored, this.#parts.upstreams.adapters, this.#globalCa ?? '')
     await this.#requireFree(settings, row.id)
     return settings
@@ -287,30 +290,6 @@ export class RestUpstreams {
     return row
   }
 
-  #columns(row: UpstreamRow, { declared, secrets }: StoredUpstream) {
-    const hasSecrets = secrets.auth !== '' || secrets.clientKey !== ''
-    return {
-      settings: JSON.stringify(declared),
-      sealedSecrets: hasSecrets ? this.#parts.box.seal(JSON.stringify(secrets), purposeOf(row.id)) : null,
-      revision: row.revision + 1,
-    }
-  }
-
-  /** Secrets that cannot be read count as none: they must be given again. */
-  #stored(row: UpstreamRow): StoredUpstream {
-    try {
-      return { declared: declaredIn(row), secrets: this.#open(row) }
-    } catch (error) {
-      if (!(error instanceof SecretUnreadable)) throw error
-      return { declared: declaredIn(row), secrets: NO_SECRETS }
-    }
-  }
-
-  #open({ id, sealedSecrets }: UpstreamRow): UpstreamSecrets {
-    if (sealedSecrets === null) return NO_SECRETS
-    return JSON.parse(this.#parts.box.unseal(sealedSecrets, purposeOf(id))) as UpstreamSecrets
-  }
-
   /** A server that was killed between the two may have written the one and not the other. */
   async #alignOwner({ id }: UpstreamRow): Promise<void> {
     const { upstreams } = this.#parts
@@ -342,14 +321,6 @@ export class RestUpstreams {
 
 function isSame(known: Known | undefined, { name, revision }: UpstreamRow): boolean {
   return known?.row.name === name && known.row.revision === revision
-}
-
-function declaredIn({ settings }: UpstreamRow): RestUpstream {
-  return JSON.parse(settings!) as RestUpstream
-}
-
-function purposeOf(id: number): string {
-  return `upstream/${id}/secrets`
 }
 
 function requireConfirmed(settings: UpstreamSettings, isConfirmed: boolean): void {

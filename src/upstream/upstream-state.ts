@@ -1,6 +1,8 @@
-import type { OriginState } from './client.ts'
+import type { OriginState, UpstreamClient } from './client.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
-import type { Upstream, UpstreamMode } from './upstreams.ts'
+
+/** Whether an upstream is asked; `blocked` also keeps what is held to itself (pull-through.md §3.4). */
+export type UpstreamMode = 'online' | 'offline' | 'blocked'
 
 /** What administrators see of an upstream; never a secret. */
 export interface UpstreamState {
@@ -38,7 +40,12 @@ export interface ShownSettings {
 }
 
 /** The state of an upstream at work. */
-export function describe({ settings, mode, origin, client }: Upstream): UpstreamState {
+export function describe({
+  settings,
+  mode,
+  origin,
+  client,
+}: Pick<UpstreamState, 'mode' | 'origin'> & { settings: UpstreamSettings; client: UpstreamClient }): UpstreamState {
   const { name, type, owner, url } = settings
   const origins = client.states()
   return { name, type, owner, url: url.href, mode, origin, problem: null, origins, settings: show(settings) }

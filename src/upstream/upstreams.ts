@@ -15,14 +15,13 @@ import type { Loops } from './loops.ts'
 import { Observation } from './observation.ts'
 import { UpstreamRows } from './upstream-rows.ts'
 import type { UpstreamSettings } from './upstream-settings.ts'
-import { describe, type UpstreamState } from './upstream-state.ts'
+import { describe, type UpstreamMode, type UpstreamState } from './upstream-state.ts'
+
+export type { UpstreamMode } from './upstream-state.ts'
 
 /** ms for which what began with a client that was replaced may still send requests by it. */
 const LAST_REQUESTS = 60_000
 const STRICTEST_FIRST = ['private', 'limited', 'public'] as const
-
-/** Whether an upstream is asked; `blocked` also keeps what is held to itself (pull-through.md §3.4). */
-export type UpstreamMode = 'online' | 'offline' | 'blocked'
 
 /** One upstream at work. Of one that was made over REST all but id, owner and adapter may change while it runs. */
 export interface Upstream {

@@ -60,7 +60,7 @@ PUT    /orgs/:org/upstreams/:type                   401 404 403 404 403
 GET    /orgs/:org/reserved-names/:type              401 404 403 404 200
 PUT    /orgs/:org/reserved-names/:type              401 404 403 404 403
 GET    /orgs/:org/bindings                          401 404 403 404 200
-GET    /orgs/:org/bindings/:type/:name              401 404 403 404 404
+GET    /orgs/:org/bindings/:type/:name              401 404 403 404 200
 PUT    /orgs/:org/bindings/:type/:name              401 404 403 404 403
 DELETE /orgs/:org/bindings/:type/:name              401 404 403 404 403
 GET    /orgs/:org/policies                          401 404 403 404 200

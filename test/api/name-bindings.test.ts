@@ -153,6 +153,13 @@ describe('resolve', () => {
     expect(registry.upstream.requests).toEqual([])
   })
 
+  test('tells a stranger no more of a private package than of one that there is not (S4)', async () => {
+    await publish(app, { owner: 'acme', type: 'npm', name: 'secret', creator: 'ann' })
+    expect((await app.api('PATCH', '/packages/acme/npm/secret', { visibility: 'private' }, ann)).statusCode).toBe(204)
+    expect((await resolve('secret')).source).toBe('hosted')
+    expect(await resolve('secret', bob)).toEqual({ ...(await resolve('absent', bob)), name: 'secret' })
+  })
+
   test('says of a mirror that it answers for itself, and nothing of who may not be read', async () => {
     const ask = (owner: string, who: string | null) =>
       app.api('GET', `/packages/resolve?owner=${owner}&type=npm&name=left`, undefined, who)

@@ -367,6 +367,7 @@ describe('eviction', () => {
       await ask(key)
     }
     await engine.settle()
+    await engine.services.upstream.flushUses()
     await engine.services.models.upstreamDocument.update({ goneAt: 1 }, { where: { documentKey: 'gone' } })
     engine.clock.advance(20 * DAY)
     await ask('kept')

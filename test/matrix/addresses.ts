@@ -70,6 +70,7 @@ const values: Readonly<Record<string, string>> = {
 const queries: Readonly<Record<string, string>> = {
   '/quota/check': '?subject=size:all',
   '/packages/explain': '?owner={owner}&type=npm&name={package}&version=1.0.0',
+  '/packages/resolve': '?owner={owner}&type=npm&name={package}',
   '/v2/token': '?service=127.0.0.1:8080',
 }
 

@@ -105,6 +105,7 @@ const bodies: Readonly<Record<string, object>> = {
   'POST /users/:username/cleanup-rules/preview': { type: 'npm', remove_days: 1 },
   'PUT /orgs/:org/upstreams/:type': [],
   'PUT /orgs/:org/reserved-names/:type': [],
+  'PUT /orgs/:org/bindings/:type/:name': { source: 'hosted' },
   'POST /orgs/:org/hooks': { type: 'gitea', config: { url: 'http://127.0.0.1:9/', content_type: 'json' } },
   'PATCH /admin/users/:username': { login_name: 'made', full_name: 'changed' },
   'POST /admin/users/:username/rename': { new_username: 'renamed' },

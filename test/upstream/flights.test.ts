@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { HeldArtifacts } from '../../src/upstream/held-artifacts.ts'
 import { Orphans } from '../../src/upstream/orphans.ts'
 import { type Answer, createGate, FakeUpstream } from '../support/fake-upstream.ts'
 import { TestEngine, type TestEngineOptions } from '../support/test-engine.ts'
-import { open, receive, sha256, wanted } from './wanted.ts'
+import { digestOf, open, receive, sha256, wanted } from './wanted.ts'
 
 const MIB = 1024 * 1024
 const PATH = 'v2/app/layer'
@@ -67,6 +69,25 @@ describe('a flight', () => {
     gate.open()
     expect(sha256((await whole).bytes)).toBe(sha256(body))
     expect(fake.asked(AT).map(({ headers }) => headers.range)).toEqual([undefined, `bytes=${38 * MIB}-`])
+  })
+
+  test('of a body that ends with its connection needs a digest: it may have been cut', async () => {
+    const body = randomBytes(2 * MIB)
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => socket.end(Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\n\r\n'), body])))
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    await start({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+    await expect(open(engine, wanted(engine, PATH))).rejects.toMatchObject({
+      kind: 'upstream-unavailable',
+      status: 502,
+    })
+    await engine.settle()
+    const opened = await open(engine, wanted(engine, PATH, { digest: digestOf(body) }))
+    expect(sha256((await receive(opened)).bytes)).toBe(sha256(body))
+    server.close()
   })
 
   test('waits for a turn when too many run, and all arrive', async () => {

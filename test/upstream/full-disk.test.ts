@@ -172,6 +172,15 @@ describe('an artifact over mirrors.maxArtifactSize', () => {
     expect(await isHeld()).toBe(false)
   })
 
+  test('is refused when what comes for a client is something else, and nothing tells what it should be', async () => {
+    await start(small)
+    const strange = { body: randomBytes(BODY.length), headers: { 'content-type': 'text/html' } }
+    fake.on(AT, (_, attempt) => (attempt === 1 ? { body: BODY } : strange))
+    const { bytes, failure } = await receive(await get())
+    expect(failure).toMatchObject({ kind: 'upstream-unavailable', status: 502 })
+    expect(bytes.length).toBe(0)
+  })
+
   test('is refused when its bytes are wrong', async () => {
     await start(small)
     fake.on(AT, { body: BODY, etag: true, corruptAt: 3 })

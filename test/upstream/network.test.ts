@@ -102,6 +102,8 @@ describe('a proxy (pull-through.md §6.1)', () => {
       'localhost',
       'a.localhost',
       'intranet',
+      'intranet.',
+      'a.localhost.',
       'metadata.google.internal',
     ]) {
       await expect(ask(client, `http://${host}/x`)).rejects.toMatchObject({ kind: 'upstream-unavailable', status: 502 })
@@ -189,4 +191,11 @@ describe('an upstream of which hardly any requests are left', () => {
     await ask(client)
     expect(client.isScarce).toBe(false)
   })
+})
+
+test('an upstream that has seen a request before works: whoever sent it may have made that up (RFC 8586)', async () => {
+  const client = await makeClient()
+  fake.on('/x', { status: 508 })
+  for (let request = 0; request < 6; request += 1) expect((await ask(client)).status).toBe(508)
+  expect(client.condition.open).toBe(0)
 })

@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type Answer, FakeUpstream } from '../support/fake-upstream.ts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Partials } from '../../src/storage/partials.ts'
+import { type Answer, createGate, FakeUpstream } from '../support/fake-upstream.ts'
 import { TestEngine, type TestEngineOptions } from '../support/test-engine.ts'
 import { digestOf, open, receive, sha256, wanted } from './wanted.ts'
 
@@ -65,6 +66,17 @@ describe('the beginning of a file (pull-through.md §4.2)', () => {
     await engine.settle()
     expect(await spooled()).toEqual([])
     expect((await open(engine, wanted(engine, PATH))).status.hit).toBe(true)
+  })
+
+  test('is kept although its last reader leaves before that', async () => {
+    const engine = await start()
+    const noted = createGate()
+    vi.spyOn(engine.services.packages.spool.partials, 'note').mockReturnValue(noted.opened)
+    fake.on(AT, (_, attempt) => (attempt === 1 ? { ...strong, cutAt: 4 * MIB } : { refuse: true }))
+    expect((await receive(await open(engine, wanted(engine, PATH)))).failure).toMatchObject({ detail: 'TRUNCATED' })
+    noted.open()
+    await engine.settle()
+    expect(await spooled()).toHaveLength(1)
   })
 
   test('is kept over a restart', async () => {
@@ -130,6 +142,21 @@ describe('the beginning of a file (pull-through.md §4.2)', () => {
     expect(ranges()).toEqual([`bytes=${4 * MIB}-`])
   })
 
+  test('is not continued by other bytes of an upstream that does not know If-Range', async () => {
+    const engine = await start()
+    await breakOff(engine, strong, 4 * MIB)
+    const other = randomBytes(BODY.length)
+    const contentRange = `bytes ${4 * MIB}-${other.length - 1}/${other.length}`
+    fake.on(AT, ({ headers }) =>
+      headers.range === undefined
+        ? { body: other, etag: true }
+        : { status: 206, body: other.subarray(4 * MIB), etag: '"other"', headers: { 'content-range': contentRange } },
+    )
+    const { bytes } = await receive(await open(engine, wanted(engine, PATH)))
+    expect(sha256(bytes)).toBe(sha256(other))
+    expect(ranges()).toEqual([`bytes=${4 * MIB}-`, undefined])
+  })
+
   test('without a strong ETag is kept if the digest is known, and not believed if it does not fit the rest', async () => {
     const engine = await start()
     const weak: Answer = { body: BODY, etag: 'W/"1"', ranges: true }
@@ -146,6 +173,12 @@ describe('the beginning of a file (pull-through.md §4.2)', () => {
     // Nobody is blamed: the next one has it at once.
     expect(sha256((await receive(await open(engine, request()))).bytes)).toBe(sha256(BODY))
     expect(ranges()).toEqual([`bytes=${4 * MIB}-`, undefined])
+  })
+
+  test('that cannot be removed troubles nobody', async () => {
+    const file = join(dataDir, 'no-folder')
+    await writeFile(file, '')
+    await expect(new Partials(() => join(dataDir, 'new')).adopt(file, 'x')).resolves.toBe(undefined)
   })
 
   test('that nothing identifies is not kept', async () => {
