@@ -139,7 +139,11 @@ export class Departures {
     const witness = absences.witness(upstream.id, request)
     const plan = await this.plan(upstream, request)
     const largest = await this.#parts.space.largestFor(upstream)
-    const isThere = async () => (await store.find(upstream.id, request.key)) !== null
+    const isThere = async () => {
+      const found = await store.find(upstream.id, request.key)
+      // Whose blob is lost is listed all the same, until somebody brings it.
+      return found !== null && (await this.#parts.packages.blobs.has(found.digests.sha256))
+    }
     const lease = await coordination.lead(`artifact:${upstream.id}:${request.key}`, isThere)
     if (lease === null) {
       this.#parts.held.invalidate(upstream.id, request.key)

@@ -5,6 +5,7 @@ import { api } from '../../src/api/index.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { declaredAction, declaredRoutes, isUnsafe } from '../../src/http/audit-actions.ts'
 import { packageTypes } from '../../src/package-types/index.ts'
+import { pages } from '../../src/pages/routes.ts'
 import { Pusher } from '../package-types/container/pusher.ts'
 import { buildPublication } from '../support/builders/npm.ts'
 import { basic, TestApp } from '../support/test-app.ts'
@@ -49,6 +50,7 @@ test('every route that may change something says what the log calls it, and no o
     for (const prefix of prefixes) await app.register(routes as never, { prefix })
     if (originRoutes !== undefined) await app.register(originRoutes as never)
   }
+  await app.register(pages as never, { prefix: '/login' })
   await app.ready()
   expect(seen.length).toBeGreaterThan(60)
   expect(undeclared).toEqual([])

@@ -103,8 +103,14 @@ describe('the audit log', () => {
   test('an event is put down to the address of its own request only', async () => {
     const listeners: ((event: object) => void)[] = []
     audit.follow({ on: (listener: never) => listeners.push(listener) } as never)
-    const emit = (doer: object | null) =>
-      listeners[0]!({ action: 'created', owner: { id: 1, name: 'o' }, type: 't', name: 'n', version: 'v', doer })
+    const of = {
+      owner: { id: 1, name: 'o' },
+      type: 't',
+      name: 'n',
+      version: 'v',
+      rows: { package: { isPrivate: false } },
+    }
+    const emit = (doer: object | null) => listeners[0]!({ action: 'created', ...of, doer })
     const context = { actor: ann, isRecorded: false }
     inAuditContext(context, () => emit({ id: 7, name: 'ann' }))
     inAuditContext(context, () => emit({ id: 8, name: 'bob' }))

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Coordination } from '../../src/upstream/coordination.ts'
 import { HeldArtifacts } from '../../src/upstream/held-artifacts.ts'
 import { Orphans } from '../../src/upstream/orphans.ts'
 import { type Answer, createGate, FakeUpstream } from '../support/fake-upstream.ts'
@@ -88,6 +89,24 @@ describe('a flight', () => {
     const opened = await open(engine, wanted(engine, PATH, { digest: digestOf(body) }))
     expect(sha256((await receive(opened)).bytes)).toBe(sha256(body))
     server.close()
+  })
+
+  test('brings what the blob store has lost, though it is listed and another replica may be bringing it', async () => {
+    await start()
+    const body = randomBytes(10_000)
+    fake.on(AT, { body })
+    let questions = 0
+    vi.spyOn(Coordination.prototype, 'lead').mockImplementation(async (_, isThere) => {
+      questions += 1
+      if (questions > 10) throw new Error('it is asked again and again')
+      return (await isThere()) ? null : { announce: () => {}, end: () => {} }
+    })
+    const get = async () => sha256((await receive(await open(engine, wanted(engine, PATH)))).bytes)
+    expect(await get()).toBe(sha256(body))
+    await engine.settle()
+    await engine.services.packages.blobs.delete(sha256(body))
+    expect(await get()).toBe(sha256(body))
+    vi.restoreAllMocks()
   })
 
   test('waits for a turn when too many run, and all arrive', async () => {
