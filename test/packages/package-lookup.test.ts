@@ -80,7 +80,7 @@ describe.each(testDialects)('look-ups on %s', (dialect) => {
     expect(Object.isFrozen(await registry.packages.lookup.findVersions(found.package.id))).toBe(true)
   })
 
-  test('see each change at once, here and on other replicas', async () => {
+  test('see each change at once, here and on other replicas (S29)', async () => {
     const other = registry.replica()
     const absent = Array.from({ length: 8 }, (_, index) => (index === 4 ? [] : null))
     for (const one of [registry, other]) expect(await askAll(one)).toEqual(absent)

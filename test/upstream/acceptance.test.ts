@@ -110,7 +110,7 @@ describe('an artifact that is not held', () => {
     expect(fake.count(AT)).toBe(1)
   })
 
-  test('§14 check 4: with a wrong end never ends well, leaves nothing, and is refused for a minute', async () => {
+  test('§14 check 4, S41: with a wrong end never ends well, leaves nothing, and is refused for a minute', async () => {
     await start()
     fake.on(AT, { body: BODY, corruptAt: BODY.length - 1_000 })
     const { bytes, failure } = await receive(await get({ digest: digestOf(BODY) }))

@@ -244,7 +244,7 @@ describe('a registry with tokens', () => {
 })
 
 describe('credentials', () => {
-  test('do not go to a foreign realm, nor does anything else', async () => {
+  test('do not go to a foreign realm, nor does anything else (S38)', async () => {
     const realm = auth.url.replace('127.0.0.1', 'localhost')
     registry.fallback = ({ path }) => bearer(path, `${realm}/token`)
     await expect(get(start({ auth: withCredentials('docker') }))).rejects.toMatchObject({
@@ -254,7 +254,7 @@ describe('credentials', () => {
     expect(auth.requests).toHaveLength(0)
   })
 
-  test('are left behind by a redirect to another origin, even if it leads back', async () => {
+  test('are left behind by a redirect to another origin, even if it leads back (S39)', async () => {
     const cdn = await FakeUpstream.start()
     cdn.on('/blob', { status: 302, headers: { location: `${registry.url}/v2/app/other` } })
     registry.on('/v2/app/x', guarded({ status: 307, headers: { location: `${cdn.url}/blob?signature=x` } }))

@@ -6,7 +6,7 @@ import { settingsOf } from '../support/upstream-settings.ts'
 const check = (upstream: string, realm: string, realmHosts: string[] = []) =>
   requireOwnRealm(realm, settingsOf(upstream, { auth: { kind: 'docker', credentials: null, realmHosts } }))
 
-describe('requireOwnRealm', () => {
+describe('requireOwnRealm (S38)', () => {
   test.each([
     ['https://ghcr.io', 'https://ghcr.io/token'],
     ['https://ghcr.io', 'https://ghcr.io:8443/token'],

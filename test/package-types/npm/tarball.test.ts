@@ -88,7 +88,7 @@ describe('a tarball', () => {
   })
 })
 
-describe('refused', () => {
+describe('refused (S36)', () => {
   const refusedEntries: [string, Entry[]][] = [
     ['without package.json', [[{ name: 'package/index.js' }, 'x']]],
     ['with a package.json too deep', [[{ name: 'package/sub/package.json' }, '{}']]],
