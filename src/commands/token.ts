@@ -40,7 +40,7 @@ Where several restrictions are given a package must meet all of them. A token th
 use packages.
 
   TOKEN=$(entrepot token create ci --name runner-7 --scopes write:package)
-  entrepot token create ci --name app --scopes write:package --packages 'acme/npm/@acme/*' --expires-at 2030-12-31T00:00:00Z`,
+  entrepot token create ci --name app --scopes write:package --packages 'acme/npm/*' --expires-at 2030-12-31T00:00:00Z`,
   run: async (input, terminal) => {
     const name = input.required('name')
     const scopes = Scopes.parse([input.required('scopes')])

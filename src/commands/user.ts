@@ -50,9 +50,9 @@ export const resetPassword: Command = {
     ...passwordOptions,
   },
   help: `Sessions of \`docker login\` that were made with the old password end with it; access tokens stay valid, revoke them
-over REST. Without --must-change-password the user may go on at once, also if the password had to be changed. Who signs in
-with two factors goes on to need one-time codes, unless --disable-otp is given: for who has lost the phone and the
-recovery codes.
+over REST. Without --must-change-password the user may go on at once, also if the password had to be changed. Who
+signs in with two factors goes on to need one-time codes, unless --disable-otp is given: for who has lost the phone and
+the recovery codes.
 
 Works beside a running server. With Redis configured it counts at once; a server without Redis believes the old
 password for up to 30 s more, unless it is restarted.`,

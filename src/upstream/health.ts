@@ -35,8 +35,9 @@ export interface OriginReport {
 
 /**
  * Whether one origin of an upstream is worth asking (pull-through.md §6.3). Five failures in a row, or half of ten and
- * more requests within half a minute, open the breaker: for a while nothing is asked and everything is answered from what is held, then one real request tries. A 429
- * closes the origin until it says it may be asked again. Answers of 4xx are a working upstream.
+ * more requests within half a minute, open the breaker: for a while nothing is asked and everything is answered from
+ * what is held, then one real request tries. A 429 closes the origin until it says it may be asked again. Answers of
+ * 4xx are a working upstream.
  */
 export class OriginHealth {
   readonly #clock: Clock

@@ -112,7 +112,7 @@ describe('users', () => {
       expect((await app.api('GET', `/users/search?${filter}`)).body).toBe(plain)
     }
     const users = (await app.api('GET', '/admin/users')).body
-    for (const filter of ['password_hash[gt]=a', 'passwordHash=x', 'kind=mirror', 'email=x', 'login_name=x']) {
+    for (const filter of ['password_hash[gt]=a', 'passwordHash=x', 'kind=mirror', 'email=x', 'login=x']) {
       expect((await app.api('GET', `/admin/users?${encodeURI(filter)}`)).body).toBe(users)
     }
   })

@@ -161,8 +161,10 @@ describe('eviction', () => {
     const engine = await start({ unusedDays: 10 })
     await fill(engine, ['a'])
     engine.clock.advance(100 * DAY)
-    fake.on('/broken', { status: 500 })
-    for (let index = 0; index < 5; index += 1) await open(engine, request(engine, 'broken')).catch(() => {})
+    for (const path of FIVE.map((name) => `broken-${name}`)) {
+      fake.on(`/${path}`, { status: 500 })
+      await open(engine, request(engine, path)).catch(() => {})
+    }
     await engine.settle()
     expect(engine.upstream.client.states()).toEqual([{ origin: fake.url, state: 'open' }])
     expect(await run(engine)).toMatchObject({ files: 0 })

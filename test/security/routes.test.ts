@@ -30,7 +30,7 @@ const place: Place = {
 const changeable = `
 /admin/hooks/:hook: active authorization_header branch_filter config events name
 /admin/policies/:policy: expires_at min_age name not_after reason type untrusted_only versions
-/admin/upstreams/:upstream:
+/admin/upstreams/:upstream: aliases allowPrivateNetwork artifactHosts auth capBytes confirm_exposes_credentials fresh hosts network options serves trust unusedDays url visibility
 /admin/users/:username: active admin allow_create_organization allow_git_hook allow_import_local description email full_name location login_name max_repo_creation must_change_password password prohibit_login restricted source_id visibility website
 /orgs/:org/cleanup-rules/:type: enabled keep_count keep_pattern match_full_name remove_days remove_pattern
 /orgs/:org/hooks/:hook: active authorization_header branch_filter config events name
@@ -231,7 +231,7 @@ describe('paths', () => {
     const after = await listFiles(dataDir)
     const added = after.filter((file) => !before.includes(file))
     // The store sees digests, and uploads and the spool have names of their own making.
-    for (const file of added) expect(file).toMatch(/^[\w/-]+(\.[a-z0-9]+)*$/)
+    for (const file of added) expect(file).toMatch(/^[\w/-]+(\.[a-z0-9-]+)*$/)
     for (const file of added.filter((name) => name.startsWith('blobs/')))
       expect(file).toMatch(/^blobs\/([0-9a-f]{2}\/[0-9a-f]{2}\/[0-9a-f]{64}|.*partial.*)$/)
   })

@@ -66,7 +66,7 @@ describe('a job that acts for an organization', () => {
       }
     }
     expect(await read(job, 'acme')).not.toBe(401)
-    const ofPackages = /^\w+ \/api\/(v1\/)?packages\/(:owner(\/|$)|explain$)/
+    const ofPackages = /^\w+ \/api\/(v1\/)?packages\/(:owner(\/|$)|explain$|resolve$)/
     expect([...passed].filter((route) => !ofPackages.test(route))).toEqual(['GET /api/v1/token'])
     const ofAccounts = /\/npm\/-\/(user|npm\/v1\/(user|tokens)|whoami)/
     expect([...passed].filter((route) => ofAccounts.test(route))).toEqual([
