@@ -100,7 +100,13 @@ describe('the description of the REST API', () => {
     expect(operation('get', '/orgs').security[0]).toEqual({})
     expect(operation('post', '/users/{username}/tokens').security).toEqual([{ BasicAuth: ['write:user'] }])
     expect(operation('delete', '/packages/{owner}/{type}/{name}').security[0]).toEqual({ BasicAuth: ['write:package'] })
-    expect(Object.keys(operation('post', '/admin/upstreams').responses)).toEqual(['201', '401', '403', '422', 'default'])
+    expect(Object.keys(operation('post', '/admin/upstreams').responses)).toEqual([
+      '201',
+      '401',
+      '403',
+      '422',
+      'default',
+    ])
     expect(operation('post', '/admin/upstreams/{upstream}/purge').requestBody).toMatchObject({ required: false })
     expect(Object.keys(operation('delete', '/orgs/{org}').responses)).toContain('204')
     expect(operation('get', '/orgs').responses['200']!.headers).toHaveProperty('X-Total-Count')
