@@ -44,7 +44,7 @@ describe('npm and a cooldown', () => {
     }
   })
 
-  test('prints why a young version is not to be had', async () => {
+  test('§14 check 12: prints why a young version is not to be had', async () => {
     for (const spec of ['left@1.1.0', 'left@>1.0.0', 'new']) {
       const { args, options } = await install(spec)
       const printed = await runFailing('npm', args, options)

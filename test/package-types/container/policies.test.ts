@@ -36,7 +36,7 @@ const later = async (ms: number) => {
 }
 
 describe('tag hold-back (pull-through.md §14.13)', () => {
-  test('keeps serving the digest from before until the new one is old enough', async () => {
+  test('§14 check 13: keeps serving the digest from before until the new one is old enough', async () => {
     const old = registry.addImage('library/alpine', '3.20', 'old').manifest.digest
     expect(await digestOfTag('3.20')).toBe(old)
     await later(100 * HOUR)

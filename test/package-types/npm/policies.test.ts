@@ -47,7 +47,7 @@ async function publishLeft(): Promise<void> {
 }
 
 describe('a cooldown (pull-through.md §14.12)', () => {
-  test('hides young versions in both forms, and tags go back', async () => {
+  test('§14 check 12: hides young versions in both forms, and tags go back', async () => {
     await publishLeft()
     const before = await get('/left')
     expect((await recommended()).statusCode).toBe(201)
@@ -66,7 +66,7 @@ describe('a cooldown (pull-through.md §14.12)', () => {
     expect(before.json()['dist-tags'].latest).toBe('1.2.0')
   })
 
-  test('refuses the file of a young version, held or not, by every verb (security.md S28)', async () => {
+  test('§14 check 12: refuses the file of a young version, held or not, by every verb (security.md S28)', async () => {
     await publishLeft()
     const path = '/left/-/left-1.2.0.tgz'
     expect((await get(path)).statusCode).toBe(200)
@@ -91,7 +91,7 @@ describe('a cooldown (pull-through.md §14.12)', () => {
     expect(metrics).toMatch(/entrepot_policy_denials_total\{rule="\d+",action="cooldown"\} 5/)
   })
 
-  test('ends without any action, and caches are told when', async () => {
+  test('§14 check 12: ends without any action, and caches are told when', async () => {
     await publishLeft()
     await recommended()
     expect((await get('/left')).headers['cache-control']).toMatch(/^public, max-age=60,/)
