@@ -12,7 +12,7 @@ import { Accounting } from './accounting.ts'
 import { noteRemoved } from './candidates.ts'
 import { Pins } from './pins.ts'
 import { type RemovedFile, removeVictim } from './removal.ts'
-import { findVictimsOfAll, type Victim } from './victims.ts'
+import { findVictimsOfAll, isFetchable, type Victim } from './victims.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -136,6 +136,8 @@ export class Eviction {
       const { unusedDays } = upstream.settings
       if (unusedDays > 0) await this.#dropWhile(this.#victims([upstream], now - unusedDays * DAY), tally, () => true)
       if (this.#isClosed) return
+      // Without its documents what is pinned could not be found while the upstream fails.
+      if (!isFetchable(upstream) || (await this.pins.list(upstream)).length > 0) continue
       tally.documents += await engine.documents.forgetUnused(upstream.id, now - DOCUMENTS_UNUSED)
     }
     await this.#keepCaps(tally)
@@ -185,7 +187,7 @@ export class Eviction {
       for (let count = 0; count < BATCH && goOn(); count += 1) {
         const { done, value } = await victims.next()
         isOver = done === true
-        if (value === undefined) continue
+        if (value === undefined || !(await this.#mayStillGo(value))) continue
         const removed = await removeVictim(db, packages.removal, value)
         this.#count(value.upstream, removed, tally)
         waiting.push(...removed)
@@ -199,6 +201,13 @@ export class Eviction {
       tally.freed += await packages.collectBlobs([...new Set(files.map(({ blobId }) => blobId))])
     }
     await victims.return()
+  }
+
+  /** It was chosen some time ago: its upstream may have been switched off meanwhile, or somebody has pinned it. */
+  async #mayStillGo({ upstream: { id }, file, references }: Victim): Promise<boolean> {
+    const upstream = this.#parts.upstream.findById(id)
+    if (upstream === null || !isFetchable(upstream)) return false
+    return !(await this.pins.matcher(upstream))(file.package.name, references)
   }
 
   #count({ id, settings }: Upstream, removed: RemovedFile[], tally: Tally): void {

@@ -13,6 +13,8 @@ const BATCH = 100
 export interface Victim {
   readonly upstream: Upstream
   readonly file: FileTarget
+  /** What pins may call its version. */
+  readonly references: readonly string[]
   /** ms since the epoch. */
   readonly usedAt: number
   /** Who needs which of its parts too; null: it has none. */
@@ -30,7 +32,6 @@ export async function* findVictims(
   before: number,
 ): AsyncGenerator<Victim, void> {
   let after: Cursor = { lastUsedAt: 0, id: 0 }
-  // Switched off, or failing: what is dropped now could not come back.
   while (isFetchable(upstream)) {
     const candidates = await findCandidates(db, upstream, { before, after, limit: BATCH })
     const last = candidates.at(-1)
@@ -59,8 +60,9 @@ async function choose(db: Database, pins: Pins, upstream: Upstream, candidates: 
     // A part goes when its version goes.
     const isPart = families !== null && family === undefined && !file.version.isInternal
     if (usedAt > candidate.lastUsedAt || isPart || isWithdrawn(file.package.name)) continue
-    if (isPinned(file.package.name, [file.version.version, ...(family?.references ?? [])])) continue
-    victims.push({ upstream, file, usedAt, heirs: family === undefined ? null : families!.heirs })
+    const references = [file.version.version, ...(family?.references ?? [])]
+    if (isPinned(file.package.name, references)) continue
+    victims.push({ upstream, file, references, usedAt, heirs: family === undefined ? null : families!.heirs })
   }
   await correctUses(db, later)
   await noteLost(db, lost)
@@ -89,7 +91,8 @@ async function familiesOf(db: Database, upstream: Upstream, candidates: Candidat
   return findFamilies(db, upstream, versionParts, leads)
 }
 
-function isFetchable({ mode, client }: Upstream): boolean {
+/** Whether what is dropped now could come back. */
+export function isFetchable({ mode, client }: Upstream): boolean {
   return mode === 'online' && client.states().every(({ state }) => state === 'closed')
 }
 

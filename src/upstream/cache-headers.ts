@@ -66,3 +66,13 @@ function surrogateKeys(source: AnsweringSource | null): Record<string, string> {
 function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 16)
 }
+
+/** The headers of an answer that was made of several: what each says, keys for CDNs divided as they want it. */
+export function joinHeaders(all: readonly Readonly<Record<string, string>>[]): Record<string, string> {
+  const joined: Record<string, string> = {}
+  for (const [header, value] of all.flatMap((headers) => Object.entries(headers))) {
+    const separator = header === 'surrogate-key' ? ' ' : ', '
+    joined[header] = joined[header] === undefined ? value : `${joined[header]}${separator}${value}`
+  }
+  return joined
+}

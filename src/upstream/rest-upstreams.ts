@@ -83,15 +83,14 @@ export class RestUpstreams {
   /** Makes sure that changes of other replicas are seen here; no SQL when warm. It never rejects. */
   async refresh(): Promise<void> {
     if (this.#globalCa === null) return
-    await this.#fresh
-      .get('all', async () => {
-        // One after the other, so that what was read first is not put to work last.
-        const reading = this.#turn.then(() => this.#reread())
-        this.#turn = reading.catch(() => {})
-        await reading
-        return true
-      })
-      .catch((err: unknown) => this.#parts.log.warn({ err }, 'upstreams not read again'))
+    await this.#fresh.get('all', async () => {
+      // One after the other, so that what was read first is not put to work last.
+      const reading = this.#turn.then(() => this.#reread())
+      // Counts as read: requests that need no database must not wait for one that does not answer.
+      this.#turn = reading.catch((err: unknown) => this.#parts.log.warn({ err }, 'upstreams not read again'))
+      await this.#turn
+      return true
+    })
   }
 
   /** Those that cannot be put to work. */
@@ -121,6 +120,7 @@ export class RestUpstreams {
     const { db, upstreams, box } = this.#parts
     await this.#alone(async () => {
       await this.#requireFree(settings, null)
+      await this.#requireKeptShut(settings, confirmsExposure)
       const owner = await upstreams.ensureOwner(settings, [settings])
       const isDeclared = (one: string) => upstreams.find(one) !== null
       await db.inTransaction(async (transaction) => {
@@ -153,9 +153,14 @@ export class RestUpstreams {
       if (exposedBefore === undefined || !exposesCredentials(exposedBefore))
         requireConfirmed(settings, confirmsExposure)
       await this.#requireFree(settings, row.id)
+      await this.#requireKeptShut(settings, confirmsExposure)
       await upstreams.ensureOwner(settings, [settings])
       await db.inTransaction(async (transaction) => {
         const locked = await this.#lock(row.id, transaction)
+        // What was read last is older where reading failed just now.
+        if (locked.revision !== row.revision) {
+          throw new Conflict('upstream', `${name} has just been changed by somebody else; try again`)
+        }
         await upstreams.rows.write(
           locked,
           settings,
@@ -273,6 +278,17 @@ export class RestUpstreams {
       if (holder === null || holder.lowerName === settings.owner.toLowerCase()) continue
       throw new Conflict('upstream', `the alias ${alias} is the name of another account`)
     }
+  }
+
+  /** Throws Unprocessable when what a closed mirror holds, perhaps by credentials, would be opened to others unasked. */
+  async #requireKeptShut({ owner, visibility }: UpstreamSettings, isConfirmed: boolean): Promise<void> {
+    if (isConfirmed || visibility === 'private') return
+    const mirror = await this.#parts.accounts.find(owner)
+    if (mirror?.kind !== 'mirror' || mirror.visibility !== 'private') return
+    throw new Unprocessable(
+      `what ${mirror.name} holds may have come by credentials: visibility ${visibility} needs confirm_exposes_credentials`,
+      'upstream',
+    )
   }
 
   /** Throws NotFound, and Conflict for one that a file declares. */

@@ -144,7 +144,20 @@ describe('an upstream made over REST', () => {
       expect((await edit(changes)).statusCode).toBe(422)
     }
     expect((await edit({ url: 'http://127.0.0.1:1/', auth: { ...auth, password: 'x' } })).statusCode).toBe(200)
-    expect((await edit({ auth: null })).json().settings.auth).toBeNull()
+    expect((await edit({ auth: null, visibility: 'private' })).json().settings.auth).toBeNull()
+  })
+
+  test('keeps shut what its credentials brought, also without them, until opening is confirmed', async () => {
+    const body = npm(registry.url, { name: 'shut', owner: 'shut' })
+    expect((await create(app, { ...body, auth: { kind: 'bearer', token: CANARY } })).statusCode).toBe(201)
+    const visibility = async () => (await app.services.accounts.find('shut'))?.visibility
+    expect((await app.api('PATCH', '/admin/upstreams/shut', { auth: null })).statusCode).toBe(422)
+    expect((await app.api('DELETE', '/admin/upstreams/shut')).statusCode).toBe(204)
+    const again = await create(app, body)
+    expect([again.statusCode, again.json().message]).toEqual([422, expect.stringContaining('may have come by')])
+    expect(await visibility()).toBe('private')
+    expect((await create(app, { ...body, confirm_exposes_credentials: true })).statusCode).toBe(201)
+    expect(await visibility()).toBe('public')
   })
 
   test.each([

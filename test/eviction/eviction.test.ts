@@ -157,6 +157,25 @@ describe('eviction', () => {
     expect(await held(engine, FIVE)).toEqual(FIVE)
   })
 
+  test.each(['switched off', 'pinned'])('stops at once when what it goes through is %s', async (what) => {
+    const engine = await start({ unusedDays: 10 })
+    const { space } = engine.services.upstream
+    await fill(engine, FIVE)
+    engine.clock.advance(100 * DAY)
+    if (what === 'pinned') {
+      const matcher = vi.spyOn(engine.services.eviction.pins, 'matcher')
+      matcher.mockResolvedValueOnce(() => false).mockResolvedValueOnce(() => false)
+      await engine.services.eviction.pins.put(engine.upstream, { name: '*', version: '*' }, 'root')
+    } else {
+      const add = space.add.bind(space)
+      vi.spyOn(space, 'add').mockImplementationOnce((id, bytes) => {
+        add(id, bytes)
+        Object.assign(engine.services.upstream.findById(engine.upstream.id)!, { mode: 'offline' })
+      })
+    }
+    expect(await run(engine)).toMatchObject({ files: 1 })
+  })
+
   test('touches nothing of an upstream that fails just now', async () => {
     const engine = await start({ unusedDays: 10 })
     await fill(engine, ['a'])
@@ -379,6 +398,20 @@ describe('eviction', () => {
     const rows = await engine.services.models.upstreamDocument.findAll({ raw: true, order: ['id'] })
     expect(rows.map(({ documentKey }) => documentKey)).toEqual(['kept', 'gone'])
     expect(await (await ask('old')).accepted()).toBe('old')
+  })
+
+  test('metadata stays while anything of the upstream is pinned', async () => {
+    const engine = await start()
+    fake.on('/old', { body: 'old', etag: true })
+    const wanted = { kind: 'probe', key: 'old', path: 'old', accept: '*/*', parse: (body: Buffer) => body.toString() }
+    await engine.services.upstream.documents.get(engine.upstream, wanted)
+    await engine.settle()
+    const pin = { name: 'a', version: '*' }
+    await engine.services.eviction.pins.put(engine.upstream, pin, 'root')
+    engine.clock.advance(100 * DAY)
+    expect(await run(engine)).toMatchObject({ documents: 0 })
+    await engine.services.eviction.pins.delete(engine.upstream, pin)
+    expect(await run(engine)).toMatchObject({ documents: 1 })
   })
 })
 

@@ -3,6 +3,7 @@ import { NotFound, UpstreamUnavailable } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import type { Decision } from '../../policies/decision.ts'
 import type { Algorithm } from '../../storage/digest.ts'
+import { joinHeaders } from '../../upstream/cache-headers.ts'
 import type { DocumentPath, FilePath, MetadataPath, SnapshotMetadataPath } from './coordinates.ts'
 import { packageName } from './coordinates.ts'
 import { renderMetadata } from './hosted-document.ts'
@@ -56,7 +57,11 @@ export class MergedMaven implements MavenSource {
     const stamps = shares.map(({ stamp }) => stamp).join()
     const key = `merged:${this.#merged.owner.id}:${packageName(path)}:${stamps}`
     const rendered = await this.#documents.get(key, async () => renderMetadata(render(path, shares)))
-    return { ...rendered, headers: joinHeaders(shares), cacheControl: cacheControl.hosted(this.#merged.isPublic) }
+    return {
+      ...rendered,
+      headers: joinHeaders(shares.map(({ headers }) => headers)),
+      cacheControl: cacheControl.hosted(this.#merged.isPublic),
+    }
   }
 
   /** The first source that has a version. Throws NotFound; UpstreamUnavailable when one before it cannot say. */
@@ -101,14 +106,6 @@ function render({ group, artifact }: MetadataPath, shares: readonly ArtifactShar
   const about = { groupId: group, artifactId: artifact, version: null, snapshot: null, plugins: [] }
   const metadata = { ...about, versions: served, lastUpdated: updated.at(-1) ?? null }
   return renderRestrictedMetadata(metadata, served.sort(compareVersions), compareVersions)
-}
-
-function joinHeaders(shares: readonly ArtifactShare[]): Record<string, string> {
-  const headers: Record<string, string> = {}
-  for (const [header, value] of shares.flatMap((share) => Object.entries(share.headers))) {
-    headers[header] = headers[header] === undefined ? value : `${headers[header]}, ${value}`
-  }
-  return headers
 }
 
 function cannotSay({ label }: MergeableMaven, cause?: unknown): UpstreamUnavailable {

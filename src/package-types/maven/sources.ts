@@ -40,10 +40,9 @@ export class Sources {
     const mirrored = (source: MirrorSource) => new MirroredMaven(this.#services, this.#documents, { ...source, method })
     if (resolution.kind === 'mirror') return mirrored(resolution)
     const [, ...mirrors] = resolution.sources
-    return new MergedMaven(this.#documents, {
-      ...{ owner, sources: [this.#hosted(doer, target), ...mirrors.map(mirrored)] },
-      isPublic: resolution.isPublic && (await isPublicPackage(this.#services, owner, MAVEN, name)),
-    })
+    const isPublic = resolution.isPublic && (await isPublicPackage(this.#services, owner, MAVEN, name))
+    const others = mirrors.map((source) => mirrored({ ...source, isPublic }))
+    return new MergedMaven(this.#documents, { owner, isPublic, sources: [this.#hosted(doer, target), ...others] })
   }
 
   #hosted(doer: Doer, { owner, hiddenOwner = owner }: Target): MergeableMaven {

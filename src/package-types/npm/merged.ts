@@ -5,6 +5,7 @@ import { NotFound, UpstreamUnavailable } from '../../errors.ts'
 import { cacheControl } from '../../http/cache-control.ts'
 import { type RenderedDocument, renderDocument } from '../../http/send-document.ts'
 import type { Services } from '../../services.ts'
+import { joinHeaders } from '../../upstream/cache-headers.ts'
 import { type MergedPackument, mergePackuments } from './merged-packument.ts'
 import type { MirroredDocuments } from './mirrored.ts'
 import { tarballFileName, versionOfFile } from './names.ts'
@@ -172,10 +173,7 @@ export class MergedNpm implements NpmSource {
   }
 
   #answer({ shares }: Shares, document: RenderedDocument): DocumentAnswer {
-    const headers: Record<string, string> = {}
-    for (const [header, value] of shares.flatMap((share) => Object.entries(share.headers))) {
-      headers[header] = headers[header] === undefined ? value : `${headers[header]}, ${value}`
-    }
+    const headers = joinHeaders(shares.map((share) => share.headers))
     return { document, headers, cacheControl: cacheControl.hosted(this.#merged.isPublic) }
   }
 }

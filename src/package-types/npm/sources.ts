@@ -38,11 +38,10 @@ export class Sources {
     if (resolution.kind === 'hosted') return hosted()
     if (resolution.kind === 'mirror') return mirrored(resolution)
     const [, ...mirrors] = resolution.sources
-    const { isPublic } = resolution
+    const isPublic = resolution.isPublic && (await isPublicPackage(this.#services, owner, 'npm', name))
     return new MergedNpm(this.#services, this.#mirrored, {
-      ...{ owner, isPublic: isPublic && (await isPublicPackage(this.#services, owner, 'npm', name)) },
-      conflicts: this.#conflicts,
-      sources: [hosted(), ...mirrors.map(mirrored)],
+      ...{ owner, isPublic, conflicts: this.#conflicts },
+      sources: [hosted(), ...mirrors.map((source) => mirrored({ ...source, isPublic }))],
     })
   }
 }
